@@ -1,0 +1,141 @@
+"""Training speed: engram's loop beside a bare PyTorch loop and TRL's SFTTrainer, in one run.
+
+The three train the same model from the same weights on the same batches (same examples, order, padding,
+type and number of steps), taking turns so that a change in the machine's speed touches all alike.
+Completion-only data, as in teaching: the loss is on the answers. `--data text` puts it on every token.
+
+    python bench/train.py --model smollm2-135m --steps 8 --out train.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from engram.models import load
+from engram.train.loop import Settings, train
+from engram.train.stream import collate
+from engram.world.people import handbook, people
+
+
+def examples(lm: Any, kind: str, rows: int, length: int) -> list[dict[str, Any]]:
+    """`rows` examples of exactly `length` tokens."""
+    out = []
+    text = handbook(people(rows * 2, seed=3))
+    ids = lm.tokenizer(text)["input_ids"]
+    while len(ids) < rows * length:
+        ids += ids
+    for n in range(rows):
+        row = ids[n * length : (n + 1) * length]
+        scored = length if kind == "text" else length // 4
+        out.append({"input_ids": row, "labels": [-100] * (length - scored) + row[-scored:]})
+    return out
+
+
+def bare(lm: Any, data: list[dict[str, Any]], steps: int, batch: int) -> float:
+    """The loop everybody writes: model(**batch, labels=...).loss, backward, clip, fused AdamW."""
+    optimizer = torch.optim.AdamW(lm.model.parameters(), lr=1e-5, weight_decay=0.0, fused=True)
+    lm.model.train()
+    started = time.perf_counter()
+    for n in range(steps):
+        at = n * batch % len(data)
+        loss = lm.model(**collate(data[at : at + batch])).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(lm.model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - started
+
+
+def ours(lm: Any, data: list[dict[str, Any]], steps: int, batch: int) -> float:
+    """engram's loop without strategies, set-up included."""
+    started = time.perf_counter()
+    train(lm.model, data, (), Settings(lr=1e-5, steps=steps, batch_size=batch, bucket=False))
+    return time.perf_counter() - started
+
+
+def trl(lm: Any, data: list[dict[str, Any]], steps: int, batch: int) -> float:
+    """SFTTrainer with its defaults but for gradient checkpointing, which would only slow it."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = SFTConfig(
+            output_dir=folder,
+            per_device_train_batch_size=batch,
+            max_steps=steps,
+            learning_rate=1e-5,
+            bf16=lm.model.dtype == torch.bfloat16,
+            gradient_checkpointing=False,
+            report_to="none",
+            save_strategy="no",
+            logging_steps=10**6,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+            optim="adamw_torch_fused",
+            max_length=None,
+        )
+        trainer = SFTTrainer(
+            model=lm.model, args=config, train_dataset=Dataset.from_list(data), processing_class=lm.tokenizer
+        )
+        started = time.perf_counter()
+        trainer.train()
+        return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--length", type=int, default=256)
+    parser.add_argument("--data", choices=["answers", "text"], default="answers")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--without", nargs="*", default=[], choices=["trl"])
+    parser.add_argument("--out")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    lm = load(args.model)
+    start = {n: p.detach().clone() for n, p in lm.model.named_parameters()}
+    data = examples(lm, args.data, args.steps * args.batch, args.length)
+    runs: dict[str, Callable[..., float]] = {"bare": bare, "engram": ours, "trl": trl}
+    for name in args.without:
+        runs.pop(name)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for round_ in range(args.rounds + 1):
+        for name, run in runs.items():
+            with torch.no_grad():
+                for n, p in lm.model.named_parameters():
+                    p.copy_(start[n])
+                    p.grad = None
+            spent = run(lm, data, args.steps if round_ else 1, args.batch)
+            if round_:
+                seconds[name].append(spent)
+    tokens = args.steps * args.batch * args.length
+    speed = {name: tokens / statistics.median(s) for name, s in seconds.items()}
+    result = {
+        "bench": "train",
+        **{k: v for k, v in vars(args).items() if k not in ("out", "without")},
+        "dtype": str(lm.model.dtype),
+        "tokens_per_second": {k: round(v, 1) for k, v in speed.items()},
+        "seconds": {k: [round(x, 3) for x in v] for k, v in seconds.items()},
+        "engram_to_bare": round(speed["engram"] / speed["bare"], 3),
+    }
+    if "trl" in speed:
+        result["engram_to_trl"] = round(speed["engram"] / speed["trl"], 3)
+    print(json.dumps(result, indent=2))
+    if args.out:
+        with open(args.out, "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()

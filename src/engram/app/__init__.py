@@ -1,0 +1,1 @@
+"""The ways in besides Python: command line, HTTP server, generated documents."""

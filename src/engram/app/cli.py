@@ -1,0 +1,352 @@
+"""The command line: `engram VERB ...`, derived from the verbs' signatures.
+
+Exit codes: 0 done; 1 the answer is no (rolled back, refused, damaged); 2 the input cannot be used;
+130 interrupted. Nothing heavy is imported before a verb runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from engram.app import verbs
+from engram.core.errors import BadInput, EngramError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from engram.core.catalogue import Entry, Paper
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SHARED = {
+    "folder": Annotated[str, typer.Option("--memory", "-m", envvar="ENGRAM_MEMORY", help="The memory's folder.")],
+    "model": Annotated[str | None, typer.Option(help="The language model, when the folder is made.")],
+    "embedder": Annotated[str | None, typer.Option(help="The embedder, when the folder is made.")],
+    "as_json": Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")],
+}
+DEFAULTS = {"folder": "./brain", "model": None, "embedder": None, "as_json": False, "quiet": False}
+
+app = typer.Typer(
+    name="engram",
+    help="Teach a language model new things, keep what it knew, make it forget, and measure all three.",
+    epilog="Exit codes: 0 done, 1 the answer is no (rolled back, refused, damaged), 2 bad input, 130 interrupted.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from engram import __version__
+
+        typer.echo(f"engram {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# the verbs of a memory
+
+
+def _command(verb: Callable[..., Any]) -> Callable[..., None]:
+    """A command with the verb's parameters, plus those that every verb has."""
+    hints = get_type_hints(verb, {**vars(verbs), **_names()}, include_extras=True)
+    parameters = []
+    for p in inspect.signature(verb).parameters.values():
+        if p.name not in ("memory", "progress"):
+            annotation, default = _option(p, hints[p.name])
+            parameters.append(p.replace(annotation=annotation, default=default))
+    for name, annotation in SHARED.items():
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS[name]))
+
+    def command(**given: Any) -> None:
+        folder, model, embedder, as_json, quiet = (given.pop(k) for k in SHARED)
+        for key, value in given.items():
+            if isinstance(value, list):
+                given[key] = _mapping(key, value) or None
+        with _progress(as_json or quiet) as progress, _open(verb.__name__, folder, model, embedder) as memory:
+            result = verb(memory, **given, progress=progress)
+        _print(verb.__name__, result, as_json)
+        if _is_no(verb.__name__, result):
+            raise typer.Exit(1)
+
+    command.__name__ = verb.__name__
+    command.__doc__ = verb.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _names() -> dict[str, Any]:
+    """Names that the verbs' annotations use for type checkers alone; the command line needs none of them."""
+    return dict.fromkeys(("Memory", "Engram", "Hit", "Answer", "Learned", "Certificate"), Any)
+
+
+def _option(p: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
+    """A verb's parameter as typer's: an argument when it must be given, else an option."""
+    kind, words = get_args(hint)[:2]
+    if p.default is p.empty:
+        return Annotated[kind, typer.Argument(help=words)], p.empty
+    if any(get_origin(k) is dict for k in (kind, *get_args(kind))):
+        flag = "--set" if p.name == "settings" else f"--{p.name}"
+        return Annotated[list[str] | None, typer.Option(flag, help=words, metavar="KEY=VALUE")], None
+    if p.name == "path":
+        return Annotated[kind, typer.Argument(help=words)], p.default
+    flags = (f"-{p.name}", f"--{p.name}") if len(p.name) == 1 else (f"--{p.name}",)
+    return Annotated[kind, typer.Option(*flags, help=words)], p.default
+
+
+def _mapping(name: str, items: list[str]) -> dict[str, str]:
+    for item in items:
+        if "=" not in item:
+            raise BadInput(f"{item!r} is no KEY=VALUE; write for example --{'set' if name == 'settings' else name} a=b")
+    return dict(item.split("=", 1) for item in items)
+
+
+def _open(verb: str, folder: str, model: str | None, embedder: str | None) -> Any:
+    """The memory in a folder; verbs that only read refuse to make one."""
+    if verb not in verbs.CREATES and not Path(folder).exists():
+        raise BadInput(f"no memory at {folder!r}; make one with engram remember FILE, or name another with --memory")
+    from engram.memory import Memory
+
+    chosen = {"model": model, "embedder": embedder}
+    return Memory.open(folder, **{k: v for k, v in chosen.items() if v is not None})
+
+
+def _is_no(verb: str, result: Any) -> bool:
+    """Whether a verb did its work and the outcome is that nothing was changed, shown or sound."""
+    if verb == "check":
+        return bool(result)
+    return (verb == "learn" and not result.committed) or (verb == "forget" and not result.passed)
+
+
+for _verb in verbs.VERBS:
+    app.command(_verb.__name__, help=_verb.__doc__, rich_help_panel="Memory")(_command(_verb))
+
+
+# the catalogue
+
+
+@app.command(rich_help_panel="Library")
+def papers(as_json: Json = False) -> None:
+    """List the papers and what their studies found."""
+    from engram.app.show import table
+    from engram.core import catalogue
+
+    rows = [_paper(p) for p in catalogue.papers()]
+    if as_json:
+        _json(rows)
+    else:
+        table(
+            _console(),
+            ("slug", "status", "package", "title"),
+            ((r["slug"], r["status"], r["package"], r["title"]) for r in rows),
+        )
+
+
+@app.command(rich_help_panel="Library")
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show this method's settings.")] = None, as_json: Json = False
+) -> None:
+    """List the methods, or the settings of one."""
+    from engram.app.show import table
+    from engram.core import catalogue
+
+    if name is None:
+        rows = [_method(e) for e in catalogue.METHODS]
+        if as_json:
+            _json(rows)
+        else:
+            table(_console(), ("name", "kind", "what it does"), ((r["name"], r["kind"], r["summary"]) for r in rows))
+        return
+    found = _method(catalogue.entry(name))
+    settings = [_setting(k, t, d) for k, (t, d) in verbs.schema(name).items()]
+    if as_json:
+        _json({**found, "settings": settings})
+        return
+    console = _console()
+    console.print(f"{found['name']}: {found['summary']}", markup=False)
+    console.print(f"from engram.{found['module']} import {found['class']}", style="dim", markup=False)
+    table(
+        console,
+        ("setting", "type", "default"),
+        ((s["setting"], s["type"], "required" if s["required"] else repr(s["default"])) for s in settings),
+    )
+
+
+@app.command(rich_help_panel="Library")
+def find(
+    text: Annotated[str, typer.Argument(help="A name, words of a title, or an arXiv id.")], as_json: Json = False
+) -> None:
+    """Find methods and papers by name, title, arXiv."""
+    from engram.core import catalogue
+    from engram.core.errors import Unknown
+
+    found = catalogue.find(text)
+    if not found:
+        known = [e.name for e in catalogue.METHODS] + [p.slug for p in catalogue.papers()]
+        raise Unknown.name("method or paper", text, known, "engram papers, engram methods")
+    rows = [_method(f) if isinstance(f, catalogue.Entry) else _paper(f) for f in found]
+    if as_json:
+        _json(rows)
+        return
+    console = _console()
+    for row in rows[:20]:
+        if "class" in row:
+            console.print(f"{row['kind']} {row['name']}", style="bold", markup=False, end=" ")
+            console.print(f"engram.{row['module']}.{row['class']}", markup=False)
+            console.print(f"  {row['summary']}", markup=False)
+        else:
+            arxiv = f" arXiv:{row['arxiv']}" if row["arxiv"] else ""
+            console.print(f"paper {row['slug']}", style="bold", markup=False, end=" ")
+            console.print(f"{row['title']} ({row['package']}; {row['status']}){arxiv}", markup=False)
+    if len(rows) > 20:
+        console.print(f"and {len(rows) - 20} more; use more words, or --json for all", markup=False)
+
+
+@app.command(rich_help_panel="Library")
+def models(as_json: Json = False) -> None:
+    """List the models and embedders known by name."""
+    from engram.models import source
+
+    if as_json:
+        _json({"models": source.MODELS, "embedders": source.EMBEDDERS})
+        return
+    typer.echo(f"models: {', '.join(source.MODELS)}, any hub id, any local folder")
+    typer.echo(f"embedders: {', '.join(source.EMBEDDERS)}, any hub id, any local folder")
+
+
+@app.command(rich_help_panel="Library")
+def serve(
+    model: Annotated[str, typer.Option(help="The language model to serve.")] = "smollm2-135m",
+    embedder: Annotated[str | None, typer.Option(help="An embedder to serve too.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen at.", min=1, max=65535)] = 8000,
+    key: Annotated[str | None, typer.Option(envvar="ENGRAM_KEY", help="Ask callers for this key.")] = None,
+) -> None:
+    """Serve a model over the OpenAI protocol."""
+    try:
+        from engram.app import serve as server
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{error.name} is not installed; run: pip install 'engram[serve]'") from None
+    typer.echo(f"serving {model} at http://{host}:{port}/v1 (stop with Ctrl-C)", err=True)
+    server.run(model, embedder, host, port, key)
+
+
+def _setting(name: str, kind: Any, default: Any) -> dict[str, Any]:
+    required = default is inspect.Parameter.empty
+    shown = None if required else default
+    return {"setting": name, "type": inspect.formatannotation(kind), "default": shown, "required": required}
+
+
+def _method(e: Entry) -> dict[str, Any]:
+    from engram.core import catalogue
+
+    module, _, name = e.target.partition(":")
+    fields = {"name": e.name, "kind": e.kind, "module": module, "class": name, "summary": catalogue.summary(e)}
+    return {**fields, "paper": e.paper, "arxiv": e.arxiv, "defaults": e.defaults}
+
+
+def _paper(p: Paper) -> dict[str, Any]:
+    from engram.core import catalogue
+
+    methods = [e.name for e in catalogue.METHODS if e.paper == p.slug]
+    return {**vars(p), "status": catalogue.status(p.slug), "methods": methods}
+
+
+# output
+
+
+def _console(err: bool = False) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else 120
+    return Console(stderr=err, width=width, highlight=False, soft_wrap=False)
+
+
+def _json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print(verb: str, result: Any, as_json: bool) -> None:
+    from engram.app.show import plain, show
+
+    if as_json:
+        _json(plain(result))
+    else:
+        show(verb, result, _console())
+
+
+@contextmanager
+def _progress(silent: bool) -> Iterator[verbs.Progress | None]:
+    """Bars on a terminal's standard error, one per stage; nothing anywhere else."""
+    if silent or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_console(err=True), transient=True) as bars:
+        stages: dict[str, TaskID] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=total)
+            bars.update(stages[stage], completed=done, total=total)
+
+        yield update
+
+
+def _fail(kind: str, message: str, as_json: bool) -> None:
+    """One line on standard error, and with --json an object on standard output."""
+    line = " ".join(message.split())
+    typer.echo(f"engram: {line}", err=True)
+    if as_json:
+        _json({"error": {"type": kind, "message": line}})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        code = app(args=given or ["--help"], prog_name="engram", standalone_mode=False)
+    except EngramError as error:
+        _fail(type(error).__name__, str(error), as_json)
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except Exception as error:
+        # typer's usage errors have no public base class that all its releases share
+        if not hasattr(error, "format_message"):
+            raise
+        command = "".join(f" {a}" for a in given[:1] if a.isalpha())
+        said = error.format_message().rstrip(".")
+        _fail("Usage", f"{said}, in: engram {shlex.join(given)}; see engram{command} --help", as_json)
+        code = 2
+    if code == 130:
+        again = "nothing acknowledged is lost; run the same command again to go on from the last checkpoint"
+        _fail("Interrupted", again, as_json)
+    sys.exit(code or 0)

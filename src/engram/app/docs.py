@@ -1,0 +1,193 @@
+"""The generated pages: methods, command line, papers. `python -m engram.app.docs [--check] [FOLDER]`.
+
+Method pages come from the classes' docstrings and constructors, read from their syntax; the command
+line's page from `--help`; the table of papers from the catalogue and the committed results.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from engram.core import catalogue
+
+MADE = "<!-- Written by `make docs`; edit the source, not this page. -->\n"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its path below `docs`."""
+    found = {"methods/index.md": _index(), "cli.md": _cli(), "papers.md": _papers()}
+    found |= {f"methods/{e.name}.md": _method(e) for e in catalogue.METHODS if e.file.exists()}
+    return found
+
+
+def stale(folder: Path) -> list[str]:
+    """The pages that are missing, out of date, or left over from something that is gone."""
+    wanted = pages()
+    written = {p.relative_to(folder).as_posix() for p in (folder / "methods").glob("*.md")}
+    differ = [n for n, text in wanted.items() if not (folder / n).exists() or _read(folder / n) != text]
+    return sorted({*differ, *(written - set(wanted))})
+
+
+def write(folder: Path) -> list[str]:
+    """Bring the folder up to date; returns what changed."""
+    wanted = pages()
+    changed = stale(folder)
+    for name in changed:
+        path = folder / name
+        if name in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[name], encoding="utf-8")
+        else:
+            path.unlink()
+    return changed
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _index() -> str:
+    rows = []
+    for e in catalogue.METHODS:
+        name = f"[{e.name}]({e.name}.md)" if e.file.exists() else e.name
+        rows.append(f"| {name} | {e.kind} | {_cell(catalogue.summary(e))} | {_arxiv(e.arxiv)} |")
+    head = "| method | kind | what it does | paper |\n| --- | --- | --- | --- |\n"
+    return f"{MADE}# Methods\n\n{head}" + "\n".join(rows) + "\n"
+
+
+def _method(e: catalogue.Entry) -> str:
+    module, _, name = e.target.partition(":")
+    node = next(
+        n for n in ast.parse(_read(e.file)).body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name
+    )
+    head = f"{MADE}# {e.name}\n\n"
+    where = f"```python\nfrom engram.{module} import {name}\n```\n\n"
+    if e.defaults:
+        where += "With " + ", ".join(f"`{k}={v!r}`" for k, v in e.defaults.items()) + ".\n\n"
+    tail = "\n".join(f"| `{n}` | `{t}` | {_default(d)} |" for n, t, d in _settings(node))
+    table = f"\n## Constructor\n\n| setting | type | default |\n| --- | --- | --- |\n{tail}\n" if tail else ""
+    return head + where + "\n\n".join(_blocks(ast.get_docstring(node) or "")) + "\n" + table
+
+
+def _settings(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, str, str | None]]:
+    """Name, type and default of every setting, as written."""
+    inits = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    function = inits[0] if inits and isinstance(node, ast.ClassDef) else node
+    if not isinstance(function, ast.FunctionDef):
+        return
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        kind = ast.unparse(argument.annotation) if argument.annotation else ""
+        yield argument.arg, kind.replace("|", "\\|"), ast.unparse(default) if default else None
+
+
+def _default(text: str | None) -> str:
+    return "required" if text is None else f"`{text}`"
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """A docstring's paragraphs as Markdown: headings, code, formulas and prose."""
+    for paragraph in re.split(r"\n\s*\n", text):
+        rows = paragraph.splitlines()
+        if len(rows) > 1 and re.fullmatch(r"-{3,}", rows[1].strip()):
+            yield f"## {rows[0]}"
+            rows = rows[2:]
+            if rows:
+                yield "\n".join(f"- {_prose(item)}" for item in _items(rows))
+        elif rows[0].startswith(">>>"):
+            yield "```python\n" + "\n".join(rows) + "\n```"
+        elif all(re.search(r"=|<-|^ {2,}", row) for row in rows) and not paragraph.rstrip().endswith("."):
+            yield "```text\n" + "\n".join(rows) + "\n```"
+        else:
+            yield _prose(" ".join(row.strip() for row in rows))
+
+
+def _items(rows: list[str]) -> list[str]:
+    """`name: words` rows, with the rows that go on from each joined to it."""
+    items: list[str] = []
+    for row in rows:
+        if items and not re.match(r"[\w*]+(, [\w*]+)*:", row):
+            items[-1] += " " + row.strip()
+        else:
+            items.append(row.strip())
+    return items
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"(?<!`)([*<|])(?!`)", r"\\\1", text)
+
+
+def _cli() -> str:
+    names = [name for name, _ in _commands()]
+    parts = [f"{MADE}# Command line\n", _help()]
+    parts += [f"## engram {name}\n\n{_help(name)}" for name in names]
+    return "\n".join(parts)
+
+
+def _commands() -> list[tuple[str, str]]:
+    from typer.main import get_command
+
+    from engram.app.cli import app
+
+    return [(name, "") for name in get_command(app).commands]  # type: ignore[attr-defined]
+
+
+def _help(*command: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ENGRAM")}
+    shown = subprocess.run(
+        [sys.executable, "-m", "engram", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**environment, "COLUMNS": "88", "TERMINAL_WIDTH": "88", "NO_COLOR": "1"},
+    ).stdout
+    lines = [line.rstrip() for line in shown.strip().splitlines()]
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def _papers() -> str:
+    counts: dict[str, int] = {}
+    rows = []
+    for p in catalogue.papers():
+        status = catalogue.status(p.slug)
+        counts[status] = counts.get(status, 0) + 1
+        shown = f"[{status}](results/{p.slug}.json)" if catalogue.results(p.slug) else status
+        methods = ", ".join(f"[{e.name}](methods/{e.name}.md)" for e in catalogue.METHODS if e.paper == p.slug)
+        rows.append(
+            f"| {p.slug} | {_cell(p.title)} | {p.package} | {p.kind} | {methods} | {shown} | {_arxiv(p.arxiv)} |"
+        )
+    total = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+    head = "| slug | title | package | kind | methods | status | paper |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+    words = f"{len(rows)} papers: {total}. A status is what the paper's committed study result says.\n\n"
+    return f"{MADE}# Papers\n\n{words}{head}" + "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _arxiv(number: str | None) -> str:
+    return f"[{number}](https://arxiv.org/abs/{number})" if number else ""
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check only say which are stale; returns the exit code."""
+    folders = [a for a in arguments if a != "--check"]
+    folder = Path(folders[0]) if folders else catalogue.ROOT.parents[1] / "docs"
+    if "--check" in arguments:
+        names = stale(folder)
+        for name in names:
+            print(f"stale: {folder / name} (run: make docs)")
+        return 1 if names else 0
+    for name in write(folder):
+        print(f"wrote {folder / name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,268 @@
+"""The verbs of a memory, once: command line, HTTP and MCP all call these functions with plain parameters.
+
+Each takes an open `Memory` and typed, serialisable parameters (their help is in the annotation) and
+gives back records. The ways in derive their parameters from the signatures, so a verb is changed here
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from engram.core import catalogue
+from engram.core.errors import BadInput, Unknown
+
+if TYPE_CHECKING:
+    from engram.core.records import Answer, Certificate, Engram, Hit, Learned
+    from engram.memory import Memory
+
+Progress = Callable[[str, int, int], None]
+
+
+def remember(
+    memory: Memory,
+    source: Annotated[str, "A file or folder to read, a text, or - for standard input."],
+    *,
+    progress: Progress | None = None,
+) -> list[Engram]:
+    """Keep a file or a text.
+
+    It is durable, and can be recalled, when this returns.
+    """
+    if source == "-":
+        source = sys.stdin.read()
+    return memory.remember(source, progress=progress)
+
+
+def recall(
+    memory: Memory,
+    query: Annotated[str, "What to look for."],
+    k: Annotated[int, "How many hits at most."] = 10,
+    at: Annotated[str | None, "Only what held at this time (ISO-8601)."] = None,
+    where: Annotated[dict[str, str] | None, "Only engrams with this metadata."] = None,
+    *,
+    progress: Progress | None = None,
+) -> list[Hit]:
+    """Search the text: scored hits and their sources."""
+    return memory.recall(query, k=k, at=at, where=where, progress=progress)
+
+
+def ask(
+    memory: Memory,
+    question: Annotated[str, "The question."],
+    form: Annotated[Literal["auto", "text", "weights"], "Answer from text, from weights alone, or as fits."] = "auto",
+    *,
+    progress: Progress | None = None,
+) -> Answer:
+    """Answer a question, from text or from weights.
+
+    Says what the answer cites and which form of memory it came from.
+    """
+    return memory.ask(question, form=form, progress=progress)
+
+
+def learn(
+    memory: Memory,
+    source: Annotated[str, "A file to read, or a .json or .jsonl file of question and answer pairs."],
+    strategy: Annotated[str, "A strategy, or several with commas between; list them: engram methods."] = "default",
+    budget: Annotated[float, "Share of the old that may be lost before everything is rolled back."] = 0.01,
+    general: Annotated[str | None, "A file of general text to keep fluent in (none is needed)."] = None,
+    settings: Annotated[
+        dict[str, str] | None, "A setting of a strategy, such as strength=10 or ewc.strength=10."
+    ] = None,
+    *,
+    progress: Progress | None = None,
+) -> Learned:
+    """Teach the weights, or roll back.
+
+    Examines before and after, and commits only if no more than the budget was lost. Stopped midway,
+    the same command goes on from the last checkpoint.
+    """
+    return memory.learn(
+        pairs(source) if source.endswith((".json", ".jsonl")) else source,
+        strategy=strategies(strategy, settings or {}),
+        budget=budget,
+        general=general,
+        progress=progress,
+    )
+
+
+def exam(memory: Memory, *, progress: Progress | None = None) -> Any:
+    """Examine what the weights hold.
+
+    What is recalled, recognised and retained, and general ability beside the untaught model's.
+    """
+    return memory.exam(progress=progress)
+
+
+def forget(
+    memory: Memory,
+    what: Annotated[str, "A query, or engram ids with commas between."],
+    method: Annotated[Literal["auto", "relearn", "npo"], "How to remove from weights; auto is relearn."] = "auto",
+    *,
+    progress: Progress | None = None,
+) -> Certificate:
+    """Remove something in every form, with proof.
+
+    Ends with a certificate, or with a refusal that says what could not be shown.
+    """
+    return memory.forget(what, method=method, progress=progress)
+
+
+def log(memory: Memory, *, progress: Progress | None = None) -> Any:
+    """The versions, newest first."""
+    return memory.log(progress=progress)
+
+
+def diff(
+    memory: Memory,
+    a: Annotated[str, "The earlier version."],
+    b: Annotated[str, "The later version."],
+    *,
+    progress: Progress | None = None,
+) -> Any:
+    """Facts gained and lost between two versions."""
+    return memory.diff(a, b, progress=progress)
+
+
+def revert(
+    memory: Memory, version: Annotated[str, "The version to go back to."], *, progress: Progress | None = None
+) -> Any:
+    """Go back to a version, weights bit for bit."""
+    return memory.revert(version, progress=progress)
+
+
+def report(
+    memory: Memory, path: Annotated[str, "The page to write."] = "report.html", *, progress: Progress | None = None
+) -> Any:
+    """Write a page on what was learned, kept, lost.
+
+    Self-contained: forgetting curves, plasticity against stability, certificates, versions.
+    """
+    return memory.report(path, progress=progress) or path
+
+
+def export(
+    memory: Memory,
+    path: Annotated[str, "The folder to write."],
+    version: Annotated[str | None, "Which version (the current one if not given)."] = None,
+    adapter: Annotated[bool, "Write a PEFT adapter instead of a whole checkpoint."] = False,
+    *,
+    progress: Progress | None = None,
+) -> Any:
+    """Write a transformers checkpoint or PEFT adapter."""
+    return memory.export(path, version=version, adapter=adapter, progress=progress) or path
+
+
+def check(memory: Memory, *, progress: Progress | None = None) -> list[str]:
+    """Compare files, checksums and indexes.
+
+    Says what is damaged, or nothing.
+    """
+    return memory.check(progress=progress)
+
+
+VERBS: tuple[Callable[..., Any], ...] = (
+    remember,
+    recall,
+    ask,
+    learn,
+    exam,
+    forget,
+    log,
+    diff,
+    revert,
+    report,
+    export,
+    check,
+)
+CREATES = frozenset({"remember", "learn"})
+
+
+def pairs(path: str) -> list[dict[str, Any]]:
+    """The question and answer pairs of a .json (one list) or .jsonl (one per line) file."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(f"no file {path!r}; give a file of pairs such as {_EXAMPLE}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path!r} cannot be read as text ({error}); save it as UTF-8 JSON") from None
+    try:
+        lines = [line for line in text.splitlines() if line.strip()]
+        found = [json.loads(line) for line in lines] if path.endswith(".jsonl") else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{path!r} is not JSON ({error}); write pairs such as {_EXAMPLE}") from None
+    if not isinstance(found, list) or not found:
+        raise BadInput(f"{path!r} holds no list of pairs; write some such as {_EXAMPLE}")
+    for number, pair in enumerate(found, 1):
+        given = isinstance(pair, dict) and all(isinstance(pair.get(k), str) for k in ("question", "answer"))
+        if not given:
+            raise BadInput(f"{path!r}: pair {number} is {json.dumps(pair)[:80]}; write it as {_EXAMPLE}")
+    return found
+
+
+_EXAMPLE = '{"question": "...", "answer": "..."}'
+
+
+def strategies(names: str, settings: dict[str, str]) -> Any:
+    """What `Memory.learn` takes for these names: "default", or a list of names with their settings.
+
+    >>> strategies("a-gem,der++", {})
+    [{'name': 'a-gem', 'settings': {}}, {'name': 'der++', 'settings': {}}]
+    >>> strategies("default", {"strength": "3"})
+    Traceback (most recent call last):
+    engram.core.errors.BadInput: the default strategy takes no settings...
+    """
+    listed = [n.strip() for n in names.split(",") if n.strip()]
+    if listed == ["default"] and not settings:
+        return "default"
+    if not listed or "default" in listed:
+        raise BadInput("the default strategy takes no settings and no company; name strategies (engram methods)")
+    given: dict[str, dict[str, Any]] = {catalogue.entry(name).name: {} for name in listed}
+    for key, text in settings.items():
+        name, _, setting = key.rpartition(".")
+        owners = [name] if name else [n for n in listed if key in schema(n)]
+        if name and name not in given:
+            raise Unknown.name("strategy in this run", name, listed, "engram methods")
+        if len(owners) > 1:
+            raise BadInput(f"{key} is a setting of {' and '.join(owners)}; write {owners[0]}.{key}={text}")
+        owner = owners[0] if owners else listed[0]
+        given[owner][setting or key] = _value(owner, setting or key, text)
+    return [{"name": name, "settings": values} for name, values in given.items()]
+
+
+def schema(name: str) -> dict[str, tuple[Any, Any]]:
+    """A method's settings with their types and defaults, from its constructor: `{setting: (type, default)}`."""
+    cls = catalogue.load(name)
+    try:
+        hints = get_type_hints(cls.__init__)
+    except NameError:
+        hints = {}
+    own = catalogue.entry(name).defaults
+    return {
+        p.name: (hints.get(p.name, Any), own.get(p.name, p.default))
+        for p in inspect.signature(cls).parameters.values()
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+    }
+
+
+def _value(name: str, key: str, text: str) -> Any:
+    """A setting's text as the type that the constructor asks for."""
+    from pydantic import TypeAdapter, ValidationError
+
+    known = schema(name)
+    if key not in known:
+        raise Unknown.name(f"setting of {name}", key, known, f"engram methods {name}")
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError:
+        raw = text
+    try:
+        return TypeAdapter(known[key][0]).validate_python(raw)
+    except ValidationError as error:
+        raise BadInput(f"{name}.{key}={text}: {error.errors()[0]['msg']}; see engram methods {name}") from None

@@ -1,0 +1,1 @@
+"""Records, protocols, errors and the catalogue: plain data that every other package may import."""

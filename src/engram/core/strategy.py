@@ -1,0 +1,176 @@
+"""The seam that every training method plugs into: no-op hooks, named by what they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Role = Literal["new", "replay", "forget", "retain"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs and what they are for.
+
+    `inputs` maps names to tensors whose first axis is the batch (`input_ids`, `attention_mask`,
+    `labels` for a language model; `x`, `labels` for a classifier). `keys` are the examples' indices
+    in `Stage.pools[role]`, so a method can keep something per example; none when the inputs are not
+    those of a pool, or were changed. The loss of a role is averaged over all its batches; a strategy
+    that needs two losses for one role names its batches with `draw`, and each draw is averaged apart.
+    """
+
+    inputs: dict[str, Tensor]
+    role: Role = "new"
+    keys: tuple[int, ...] = ()
+    draw: str = ""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+
+@dataclass
+class Stage:
+    """One stretch of training on one set of examples: a task, a file, an experience.
+
+    `examples` are tokenised examples (or feature/label pairs) of this stage, `old` those of the
+    stages before. `pools` holds, by role, the examples that `Batch.keys` index: those of the stage
+    under "new", and what strategies offer in `begin`; an empty pool says that the batches of this
+    role come without keys. `collate` turns examples into model inputs on the right device; `read` runs the
+    model and returns a `kit.readout.Readout`. `artifacts` is where a strategy leaves what should be
+    stored beside the weights (a LoRA adapter, say). `seed` is fixed per stage.
+    """
+
+    model: nn.Module
+    examples: Sequence[dict[str, Any]]
+    collate: Any
+    read: Any
+    index: int = 0
+    name: str = ""
+    seed: int = 0
+    steps: int = 0
+    batch_size: int = 8
+    old: Sequence[dict[str, Any]] = ()
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    pools: dict[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pools.setdefault("new", self.examples)
+
+    def offer(self, role: Role, examples: Sequence[dict[str, Any]]) -> int:
+        """Add examples to a role's pool; returns the key of the first."""
+        pool = list(self.pools.get(role, ()))
+        self.pools[role] = [*pool, *examples]
+        return len(pool)
+
+    def generator(self, *salt: int) -> torch.Generator:
+        """A CPU generator that depends on the seed and `salt` alone, so that resuming needs no state."""
+        import torch
+
+        value = self.seed & 0xFFFFFFFF
+        for s in salt:
+            value = (value * 6364136223846793005 + s + 1442695040888963407) % (1 << 63)
+        return torch.Generator().manual_seed(value)
+
+    def batch(self, examples: Sequence[dict[str, Any]], role: Role, keys: Sequence[int] = (), draw: str = "") -> Batch:
+        return Batch(self.collate(examples), role, tuple(keys), draw)
+
+
+@dataclass
+class Step:
+    """One micro-step inside an optimizer step: the batches at hand and the model's reading of each.
+
+    `reads[i]` is the `Readout` of `batches[i]`. `index` counts optimizer steps from 0, `progress`
+    runs from 0 to 1. In `gradients` and `parameters` (once per optimizer step) `batches` are those
+    of the last micro-step.
+    """
+
+    stage: Stage
+    index: int
+    progress: float
+    batches: list[Batch] = field(default_factory=list)
+    reads: list[Any] = field(default_factory=list)
+
+    @property
+    def model(self) -> nn.Module:
+        return self.stage.model
+
+    def of(self, *roles: Role) -> Iterator[tuple[Batch, Any]]:
+        """The (batch, readout) pairs with one of these roles."""
+        return ((b, r) for b, r in zip(self.batches, self.reads, strict=True) if b.role in roles)
+
+
+class Strategy:
+    """One idea against forgetting while training. Override the hooks that the idea touches.
+
+    `claims` names what only one strategy in a composition may hold: `"objective:<role>"` (then
+    `objective` replaces the mean cross-entropy of that role) or `"step"` (then `own_step` replaces
+    backward and optimizer). `serves` says which models it makes sense for. `neutral` are constructor
+    arguments that make it plain fine-tuning, exactly; `biting` are those that make it act on a model
+    of two layers, where the defaults would not. The contract tests use both.
+    """
+
+    claims: frozenset[str] = frozenset()
+    serves: frozenset[str] = frozenset({"lm", "classifier"})
+    neutral: ClassVar[dict[str, Any]] = {}
+    biting: ClassVar[dict[str, Any]] = {}
+
+    # boundaries
+    def begin(self, stage: Stage) -> None:
+        """Before the first step of a stage, and again when a killed stage is resumed."""
+
+    def end(self, stage: Stage) -> None:
+        """After the last step of a stage."""
+
+    # data
+    def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
+        """Add to or change the batches of each micro-step; the number beside them counts micro-steps.
+
+        Draw randomness from `stage.generator(number, ...)`: a resumed run starts in the middle.
+        """
+        return stream
+
+    # loss
+    def objective(self, step: Step, batch: Batch, read: Any) -> Tensor:
+        """The loss of a role this strategy has claimed: a scalar, averaged over scored positions."""
+        raise TypeError(f"{type(self).__name__} claims an objective but does not define it")
+
+    def terms(self, step: Step) -> dict[str, Tensor]:
+        """Named scalar terms that the engine adds to the loss."""
+        return {}
+
+    # gradient and parameters
+    def gradients(self, step: Step) -> None:
+        """Change `.grad` in place, after accumulation and before clipping."""
+
+    def own_step(self, step: Step, optimizer: torch.optim.Optimizer) -> None:
+        """Replace the optimizer's step (needs the claim `"step"`)."""
+        raise TypeError(f"{type(self).__name__} claims the step but does not define it")
+
+    def parameters(self, step: Step) -> None:
+        """Change parameters in place, after the optimizer."""
+
+    # schedule
+    def groups(self, model: nn.Module) -> dict[str, float]:
+        """Learning-rate multipliers by parameter name; 0 freezes, a name left out keeps 1."""
+        return {}
+
+    def rate(self, progress: float) -> float:
+        """A further factor on the learning rate at this progress (0 to 1)."""
+        return 1.0
+
+    def finished(self, step: Step) -> bool:
+        """Whether the stage may stop early; asked after every optimizer step."""
+        return False
+
+    # state
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive a kill or a further stage: tensors, numbers, strings, lists, dicts."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""

@@ -1,0 +1,1 @@
+"""Removing knowledge from weights: unlearners, one file per method."""

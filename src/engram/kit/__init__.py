@@ -1,0 +1,1 @@
+"""Shared numerics, pure functions of tensors: readout, divergence, Fisher, buffers, projection, sampling."""

@@ -1,0 +1,113 @@
+"""Reading a model: logits and targets at the scored positions, for language models and classifiers alike.
+
+A language model spends a tenth to a third of its time on logits. Only positions whose target counts
+are projected onto the vocabulary here, which on SmolLM2-135M makes a step with a quarter of its
+positions scored about 1.2 times faster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+IGNORE = -100
+
+
+@dataclass
+class Readout:
+    """What a model said at the N scored positions of a batch.
+
+    `logits` (N, V), `targets` (N,), `rows` (N,) the example each position belongs to, `hidden`
+    (N, D) the features that the output layer saw (None where the model does not show them).
+    """
+
+    logits: Tensor
+    targets: Tensor
+    rows: Tensor
+    hidden: Tensor | None = None
+
+    def losses(self) -> Tensor:
+        """Cross-entropy per scored position, in nats: (N,)."""
+        return F.cross_entropy(self.logits.float(), self.targets, reduction="none")
+
+    def loss(self) -> Tensor:
+        """Mean cross-entropy over scored positions; 0 (with a gradient path) when there are none."""
+        if len(self.targets) == 0:
+            return self.logits.sum() * 0.0
+        return F.cross_entropy(self.logits.float(), self.targets)
+
+    def correct(self) -> Tensor:
+        """Whether the arg-max is the target, per scored position: (N,) bool."""
+        return self.logits.argmax(-1) == self.targets
+
+
+class Reader(nn.Module):
+    """Wraps any model so that calling it on a batch gives a `Readout`.
+
+    A batch with `input_ids` is read as a language model's (labels are shifted by one and -100 is
+    not scored); any other batch as a classifier's (`labels` holds one class per example). Being a
+    module, it can itself be wrapped for several processes.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._split: bool | None = None
+
+    def forward(self, inputs: dict[str, Tensor]) -> Readout:
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")
+        if "input_ids" in inputs and labels.dim() == 2:
+            return self._read_lm(inputs, labels)
+        return self._read_classifier(inputs, labels)
+
+    def _read_lm(self, inputs: dict[str, Tensor], labels: Tensor) -> Readout:
+        scored = labels[:, 1:] != IGNORE
+        rows, columns = scored.nonzero(as_tuple=True)
+        targets = labels[:, 1:][scored]
+        if self._split is None:
+            self._split = _splits(self.model, inputs)
+        if not self._split:
+            logits = self.model(**inputs, use_cache=False).logits
+            return Readout(logits[rows, columns], targets, rows)
+        hidden = _decoder(self.model)(**inputs, use_cache=False).last_hidden_state[rows, columns]
+        head: Any = self.model.get_output_embeddings()  # type: ignore[operator]
+        return Readout(head(hidden), targets, rows, hidden)
+
+    def _read_classifier(self, inputs: dict[str, Tensor], labels: Tensor) -> Readout:
+        output = self.model(**inputs)
+        logits = output.logits if hasattr(output, "logits") else output
+        states = getattr(output, "hidden_states", None)
+        hidden = states[-1] if states is not None else None
+        if hidden is not None and hidden.dim() != 2:
+            hidden = None
+        return Readout(logits, labels, torch.arange(len(labels), device=labels.device), hidden)
+
+
+def _decoder(model: Any) -> Any:
+    """The part of a causal LM below its output layer (adapters injected in place included)."""
+    return getattr(model, model.base_model_prefix)
+
+
+@torch.no_grad()
+def _splits(model: nn.Module, inputs: dict[str, Tensor]) -> bool:
+    """Whether output layer applied to decoder gives the model's logits (soft-capped ones differ)."""
+    prefix: Any = getattr(model, "base_model_prefix", "")
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    if not prefix or not hasattr(model, prefix) or head is None:
+        return False
+    probe = {k: v[:1, :4] if v.dim() == 2 else v[:1] for k, v in inputs.items()}
+    training = model.training
+    model.eval()
+    try:
+        whole = model(**probe, use_cache=False).logits
+        parts = head(_decoder(model)(**probe, use_cache=False).last_hidden_state)
+        return whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-2, atol=1e-2)
+    except (TypeError, AttributeError, RuntimeError):
+        return False
+    finally:
+        model.train(training)

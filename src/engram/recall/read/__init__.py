@@ -1,0 +1,1 @@
+"""Reading: from hits to an answer."""

@@ -1,0 +1,1 @@
+"""Retrieving: from a question to hits."""

@@ -1,0 +1,34 @@
+"""Splitting English prose into sentences, without a model."""
+
+from __future__ import annotations
+
+import re
+
+_SHORT = frozenset(
+    (
+        "mr mrs ms dr prof st jr sr vs etc no nos fig figs eq sec ch vol pp ed eds al approx dept inc ltd co corp tel "
+        "ext min max e.g i.e cf ca jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun"
+    ).split()
+)
+_END = re.compile(r"[.!?…]+[\"'”’)\]]*\s+(?=[\"'“‘(\[*_]*[A-Z0-9ÀÖØ-Þ])")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a paragraph, white space squeezed; abbreviations, initials and decimals do not end one.
+
+    >>> sentences("Dr. Kask left at 6 p.m. sharp. J. R. Vale (e.g. on No. 7) stayed! Why?")
+    ['Dr. Kask left at 6 p.m. sharp.', 'J. R. Vale (e.g. on No. 7) stayed!', 'Why?']
+    """
+    text = " ".join(text.split())
+    found: list[str] = []
+    start = 0
+    for end in _END.finditer(text):
+        before = text[start : end.start()].rsplit(" ", 1)[-1].lstrip("\"'“‘([*_")
+        stop = text[end.start() : end.end()].strip()
+        if stop[0] == "." and (before.lower() in _SHORT or re.fullmatch(r"[A-Z]", before)):
+            continue
+        if re.fullmatch(r"\d{1,3}", before) and start == end.start() - len(before):
+            continue
+        found.append(text[start : end.end()].strip())
+        start = end.end()
+    return [*found, text[start:]] if start < len(text) else found

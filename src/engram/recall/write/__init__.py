@@ -1,0 +1,1 @@
+"""Writing: from a file or text to engrams, and to questions about them."""

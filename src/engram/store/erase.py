@@ -1,0 +1,92 @@
+"""Erasing: no byte of an engram stays in the database, its write-ahead log or its free pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from engram.core.errors import Busy, Full, Unknown
+from engram.store import history
+from engram.store.database import Database
+from engram.store.events import now
+
+DUE = "scrub due"
+_SHORT = 4
+
+
+def erase(db: Database, ids: Sequence[str]) -> None:
+    """Delete engrams with everything stored about them; the log keeps their ids alone.
+
+    Deletes their events, vectors, items, lessons and results, empties the details of other results
+    that quote their text or an answer of four characters or more, and writes the full-text index
+    anew: a deletion in it only adds a mark, and the words would stay. `scrub` must follow; a
+    setting remembers that it is due, so that a kill in between is made good on the next opening.
+    """
+    with db.transaction():
+        ids = list(dict.fromkeys(ids))
+        found = db.among("SELECT id, row, text, question, answer FROM engrams WHERE id IN ({})", ids)
+        gone = {i for (i,) in db.among("SELECT engram FROM events WHERE kind = 'erased' AND engram IN ({})", ids)}
+        for i in ids:
+            if i not in gone and i not in {f[0] for f in found}:
+                raise Unknown(f"no engram {i!r} in {db.path.parent}, so it cannot be erased (list them: engram log)")
+        if not found:
+            return
+        keys = [(f[0],) for f in found]
+        rows = [(f[1],) for f in found]
+        items = [r for key in keys for r in db.rows("SELECT id, payload FROM items WHERE engram = ?", key)]
+        told = {s for f in found for s in f[2:] if s} | {from_json(p)["answer"] for _, p in items}
+        db.executemany("DELETE FROM results WHERE item = ?", [(i,) for i, _ in items])
+        for table in ("results", "lessons", "items"):
+            db.executemany(f"DELETE FROM {table} WHERE engram = ?", keys)
+        for table in ("vectors", "events", "engrams"):
+            db.executemany(f"DELETE FROM {table} WHERE row = ?", rows)
+        _empty_details(db, [t for t in told if len(t) >= _SHORT])
+        db.execute("INSERT INTO words (words) VALUES ('rebuild')")
+        stamp = now()
+        db.executemany("INSERT INTO events (kind, engram, at) VALUES ('erased', ?, ?)", [(*k, stamp) for k in keys])
+        history.set_setting(db, DUE, True)
+
+
+def scrub(db: Database) -> None:
+    """Fold the write-ahead log in, write the database anew without free pages, fold again.
+
+    Raises `Busy` when another process reads for longer than the patience, `Full` when there is no
+    room for the copy; the engrams are gone either way, only old bytes may remain until it succeeds.
+    """
+    try:
+        _checkpoint(db)
+        db.execute("VACUUM")
+        _checkpoint(db)
+    except Full as error:
+        raise Full(f"erased, but {db.path} needs as much free space as its own size to drop old bytes") from error
+    history.set_setting(db, DUE, False)
+
+
+def _checkpoint(db: Database) -> None:
+    blocked = db.value("PRAGMA wal_checkpoint(TRUNCATE)")
+    if blocked:
+        raise Busy(f"another process is reading {db.path}; close it, then open the memory again to drop old bytes")
+
+
+def _empty_details(db: Database, told: list[str]) -> None:
+    """Take away the details of results that quote what is being erased (a model's words, say)."""
+    low = [t.casefold() for t in told]
+    changed: list[tuple[str, int]] = []
+    for place, payload in db.rows("SELECT place, payload FROM results"):
+        result = from_json(payload)
+        if result["detail"] and any(t in s for s in _strings(result["detail"]) for t in low):
+            changed.append((to_json({**result, "detail": {"erased": True}}).decode(), place))
+    db.executemany("UPDATE results SET payload = ? WHERE place = ?", changed)
+
+
+def _strings(value: Any) -> list[str]:
+    """Every string in a JSON value, keys included, in lower case."""
+    if isinstance(value, str):
+        return [value.casefold()]
+    if isinstance(value, dict):
+        return [s for pair in value.items() for part in pair for s in _strings(part)]
+    if isinstance(value, list):
+        return [s for part in value for s in _strings(part)]
+    return []

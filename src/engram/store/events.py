@@ -1,0 +1,229 @@
+"""The event log, and the table of engrams made from it: adding, changing, reading, replaying."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from engram.core.errors import BadInput, Unknown
+from engram.core.records import Engram
+from engram.store.database import Database
+
+FIELDS = (
+    "id, text, source, position, speaker, owner, at, valid_from, valid_to, created, state, forms, version, "
+    "question, answer, metadata"
+)
+_NAMES = tuple(FIELDS.split(", "))
+_FORMS = ("text", "activations", "weights")
+_INSERT = (
+    "INSERT INTO engrams (row, digest, starts, ends, id, text, source, position, speaker, owner, at, valid_from,"
+    " valid_to, created, state, forms, version, question, answer, metadata) VALUES (" + ",".join("?" * 20) + ")"
+)
+_EVENT = "INSERT INTO events (kind, row, engram, at, payload) VALUES (?, ?, ?, ?, ?)"
+
+
+def now() -> str:
+    """The time as ISO-8601 in UTC, to the microsecond."""
+    return datetime.now(UTC).isoformat()
+
+
+def seconds(time: str | None) -> float | None:
+    """An ISO-8601 time as seconds since 1970; without a zone it is UTC; None stays None.
+
+    >>> seconds("1970-01-02"), seconds("1970-01-01T01:00:00+01:00")
+    (86400.0, 0.0)
+    """
+    if time is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(time)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"{time!r} is not a time; write it as 2026-11-20 or 2026-11-20T06:30:00Z") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def blobs(vectors: Any, count: int, dimension: int | None) -> list[bytes] | None:
+    """Check embeddings (n, d) and give them as float32 bytes, one per engram; None for no vectors."""
+    if vectors is None:
+        return None
+    array: NDArray[np.float32] = np.ascontiguousarray(vectors, dtype=np.float32)
+    if array.ndim != 2 or len(array) != count:
+        raise BadInput(f"vectors have shape {array.shape}, expected ({count}, dimension): one row per engram")
+    if dimension is not None and array.shape[1] != dimension:
+        raise BadInput(f"vectors have {array.shape[1]} dimensions, this memory has {dimension}; use its embedder")
+    if not np.isfinite(array).all():
+        bad = int(np.flatnonzero(~np.isfinite(array).all(1))[0])
+        raise BadInput(f"vector {bad} holds NaN or infinity; check the embedder's output for that text")
+    return [row.tobytes() for row in array]
+
+
+def digest(engram: Engram) -> bytes:
+    """What makes two engrams the same: text, source, owner, question and answer."""
+    return blake2b(
+        to_json([engram.text, engram.source, engram.owner, engram.question, engram.answer]), digest_size=16
+    ).digest()
+
+
+def insert(db: Database, engrams: Sequence[Engram], vectors: list[bytes] | None) -> list[Engram]:
+    """Add engrams in one transaction; what is there already (and active) is returned in its stead."""
+    payloads = [_payload(e) for e in engrams]
+    digests = [digest(e) for e in engrams]
+    spans = [(seconds(e.valid_from), seconds(e.valid_to)) for e in engrams]
+    stamp = now()
+    with db.transaction():
+        known: dict[bytes, int] = dict(
+            db.among("SELECT digest, row FROM engrams WHERE digest IN ({}) AND state = 'active'", sorted(set(digests)))
+        )
+        last = db.value("SELECT seq FROM sqlite_sequence WHERE name = 'engrams'") or 0
+        events, rows, words, stored = [], [], [], []
+        fresh: list[tuple[int, int]] = []
+        merged: list[tuple[int, int]] = []
+        for i, e in enumerate(engrams):
+            if e.state == "active" and digests[i] in known:
+                merged.append((i, known[digests[i]]))
+                continue
+            last += 1
+            if e.state == "active":
+                known[digests[i]] = last
+            fresh.append((i, last))
+            check = f',"vector":{zlib.crc32(vectors[i])}' if vectors else ""
+            events.append(("added", last, e.id, stamp, f'{{"engram":{payloads[i]}{check}}}'))
+            rows.append((last, digests[i], *spans[i], *_columns(e)))
+            words.append((last, e.text))
+            if vectors:
+                stored.append((last, vectors[i]))
+        _refuse_used(db, [engrams[i].id for i, _ in fresh])
+        db.executemany(_EVENT, events)
+        db.executemany(_INSERT, rows)
+        db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", words)
+        db.executemany("INSERT INTO vectors (row, vector) VALUES (?, ?)", stored)
+        result = list(engrams)
+        if merged:
+            found = _merge(db, engrams, merged, vectors)
+            for i, row in merged:
+                result[i] = found[row]
+        return result
+
+
+def _merge(
+    db: Database, engrams: Sequence[Engram], merged: list[tuple[int, int]], vectors: list[bytes] | None
+) -> dict[int, Engram]:
+    """Join the forms of repeated content into what is stored, and keep a vector it lacked."""
+    rows = sorted({row for _, row in merged})
+    found = {r[0]: _engram(r[1:]) for r in db.among(f"SELECT row, {FIELDS} FROM engrams WHERE row IN ({{}})", rows)}
+    embedded = {r[0] for r in db.among("SELECT row FROM vectors WHERE row IN ({})", rows)}
+    for i, row in merged:
+        forms = tuple(f for f in _FORMS if f in found[row].forms or f in engrams[i].forms)
+        if forms != found[row].forms:
+            found[row] = change(db, [found[row].id], {"forms": forms})[0]
+        if vectors and row not in embedded:
+            embedded.add(row)
+            db.execute("INSERT INTO vectors (row, vector) VALUES (?, ?)", (row, vectors[i]))
+            payload = json.dumps({"vector": zlib.crc32(vectors[i])})
+            db.execute(_EVENT, ("vector", row, found[row].id, now(), payload))
+    return found
+
+
+def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[Engram]:
+    """Set `state`, `forms`, `version` or `valid_to` of engrams, with an event each."""
+    old = fetch(db, ids)
+    try:
+        changes = {"forms": tuple(changes["forms"])} | changes if "forms" in changes else changes
+        new = [Engram(**{**dict(e), **changes}) for e in old]
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"an engram's {first['loc'][0]} may not be {first['input']!r}: {first['msg']}") from error
+    columns = {k: ",".join(v) if k == "forms" else v for k, v in changes.items()}
+    if "valid_to" in changes:
+        columns["ends"] = seconds(changes["valid_to"])
+    payload = to_json(changes).decode()
+    stamp = now()
+    names = ", ".join(f"{c} = ?" for c in columns)
+    with db.transaction():
+        rows = dict(db.among("SELECT id, row FROM engrams WHERE id IN ({})", ids))
+        db.executemany(_EVENT, [("changed", rows[i], i, stamp, payload) for i in ids])
+        db.executemany(f"UPDATE engrams SET {names} WHERE row = ?", [(*columns.values(), rows[i]) for i in ids])
+    return new
+
+
+def fetch(db: Database, ids: Sequence[str]) -> list[Engram]:
+    """Engrams in the order asked for; `Unknown` names the first that is not there."""
+    found = {r[0]: r for r in db.among(f"SELECT {FIELDS} FROM engrams WHERE id IN ({{}})", list(dict.fromkeys(ids)))}
+    for i in ids:
+        if i not in found:
+            raise Unknown(f"no engram {i!r} in {db.path.parent}; it may have been forgotten (list them: engram log)")
+    return [_engram(found[i]) for i in ids]
+
+
+def select(db: Database, condition: str, values: Sequence[Any]) -> list[Engram]:
+    """Engrams that meet an SQL condition, oldest first."""
+    return [_engram(r) for r in db.rows(f"SELECT {FIELDS} FROM engrams WHERE {condition} ORDER BY row", values)]
+
+
+def replay(db: Database) -> dict[int, tuple[Engram, int | None]]:
+    """What the event log says there is: row -> engram and the checksum of its vector."""
+    state: dict[int, dict[str, Any]] = {}
+    sums: dict[int, int | None] = {}
+    for kind, row, payload in db.rows("SELECT kind, row, payload FROM events WHERE row IS NOT NULL ORDER BY seq"):
+        told = from_json(payload)
+        if kind == "added":
+            state[row], sums[row] = told["engram"], told.get("vector")
+        elif kind == "changed" and row in state:
+            state[row].update(told)
+        elif kind == "vector" and row in state:
+            sums[row] = told["vector"]
+    return {row: (Engram(**fields), sums[row]) for row, fields in state.items()}
+
+
+def refill(db: Database, engrams: dict[int, Engram]) -> None:
+    """Write the table of engrams anew from `engrams` (row -> engram)."""
+    db.execute("DELETE FROM engrams")
+    db.executemany(
+        _INSERT,
+        ((r, digest(e), seconds(e.valid_from), seconds(e.valid_to), *_columns(e)) for r, e in sorted(engrams.items())),
+    )
+
+
+def _payload(engram: Engram) -> str:
+    try:
+        told = engram.model_dump_json()
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        raise BadInput(f"engram {engram.id!r} cannot be stored: {error}; give plain text and JSON values") from error
+    if "\\u0000" in told:
+        for name in ("id", "text", "source", "speaker", "owner", "question", "answer"):
+            if "\0" in (getattr(engram, name) or ""):
+                raise BadInput(f"the {name} of engram {engram.id!r} holds a NUL character; give text, not bytes")
+    if not engram.text.strip():
+        raise BadInput(f"engram {engram.id!r} has an empty text; give it some words")
+    return told
+
+
+def _columns(e: Engram) -> tuple[Any, ...]:
+    metadata = to_json(e.metadata, inf_nan_mode="null").decode()
+    return (
+        *(e.id, e.text, e.source, e.position, e.speaker, e.owner, e.at, e.valid_from, e.valid_to, e.created, e.state),
+        *(",".join(e.forms), e.version, e.question, e.answer, metadata),
+    )
+
+
+def _engram(row: Sequence[Any]) -> Engram:
+    fields = dict(zip(_NAMES, row, strict=True))
+    fields["forms"] = tuple(f for f in fields["forms"].split(",") if f)
+    fields["metadata"] = from_json(fields["metadata"])
+    return Engram(**fields)
+
+
+def _refuse_used(db: Database, ids: list[str]) -> None:
+    repeated = len(set(ids)) < len(ids) and next(i for n, i in enumerate(ids) if i in ids[:n])
+    used = db.among("SELECT id FROM engrams WHERE id IN ({})", ids)
+    if repeated or used:
+        raise BadInput(f"the id {repeated or used[0][0]!r} is taken by other content; give each engram its own id")

@@ -1,0 +1,117 @@
+"""What learning leaves behind: versions, lessons, exam items and results, certificates, settings."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from engram.core.errors import BadInput, Unknown
+from engram.core.records import Certificate, Item, Result, Version
+from engram.store.database import Database
+
+
+def put_version(db: Database, version: Version) -> None:
+    """Write a version, or overwrite the one with its id in place."""
+    db.execute(
+        "INSERT INTO versions (id, payload) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET payload = excluded.payload",
+        (version.id, version.to_json()),
+    )
+
+
+def versions(db: Database) -> list[Version]:
+    """All versions, oldest first."""
+    return [Version.model_validate_json(p) for (p,) in db.rows("SELECT payload FROM versions ORDER BY place")]
+
+
+def version(db: Database, name: str) -> Version:
+    """The version with this id, or the only one whose id starts with it."""
+    known = {v.id: v for v in versions(db)}
+    if name in known:
+        return known[name]
+    fits = [i for i in known if name and i.startswith(name)]
+    if len(fits) == 1:
+        return known[fits[0]]
+    if fits:
+        raise Unknown(f"{name!r} fits versions {', '.join(fits)}; write more of it (list them: engram log)")
+    raise Unknown.name("version", name, known, "engram log")
+
+
+def put_items(db: Database, version: str | None, items: Iterable[Item]) -> None:
+    """Store exam questions; one with a known id replaces it."""
+    db.executemany(
+        "INSERT INTO items (id, version, engram, payload) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+        " version = excluded.version, engram = excluded.engram, payload = excluded.payload",
+        [(i.id, version, i.engram, i.to_json()) for i in items],
+    )
+
+
+def items(db: Database, engrams: Sequence[str] | None, version: str | None) -> list[Item]:
+    """Exam questions in the order stored; of these engrams, of this version, or all."""
+    rows = db.rows("SELECT payload, engram FROM items WHERE ? IS NULL OR version = ? ORDER BY place", (version,) * 2)
+    wanted = None if engrams is None else set(engrams)
+    return [Item.model_validate_json(p) for p, e in rows if wanted is None or e in wanted]
+
+
+def put_lessons(db: Database, version: str, lessons: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Store what a version was trained on, by engram; replaces that version's earlier lessons."""
+    rows = [(version, engram, to_json(payload).decode()) for engram, payload in lessons]
+    db.execute("DELETE FROM lessons WHERE version = ?", (version,))
+    db.executemany("INSERT INTO lessons (version, engram, payload) VALUES (?, ?, ?)", rows)
+
+
+def lessons(db: Database, version: str) -> list[tuple[str, dict[str, Any]]]:
+    """(engram id, lesson) pairs of a version, in the order stored."""
+    rows = db.rows("SELECT engram, payload FROM lessons WHERE version = ? ORDER BY place", (version,))
+    return [(engram, from_json(payload)) for engram, payload in rows]
+
+
+def put_results(db: Database, version: str | None, results: Iterable[Result]) -> None:
+    """Store exam results; the same version, exam, item and seed replaces what was there."""
+    rows = []
+    for r in results:
+        if not math.isfinite(r.value):
+            raise BadInput(f"the result of item {r.item!r} in exam {r.exam!r} is {r.value}; results are finite numbers")
+        told = r.model_copy(update={"version": version or r.version})
+        rows.append((told.version or "", r.exam, r.item, r.seed, r.engram, told.to_json()))
+    db.executemany(
+        "INSERT INTO results (version, exam, item, seed, engram, payload) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (version, exam, item, seed) DO UPDATE SET engram = excluded.engram, payload = excluded.payload",
+        rows,
+    )
+
+
+def results(db: Database, version: str | None, exam: str | None) -> list[Result]:
+    """Exam results in the order stored; of this version, of this exam, or all."""
+    rows = db.rows(
+        "SELECT payload FROM results WHERE (? IS NULL OR version = ?) AND (? IS NULL OR exam = ?) ORDER BY place",
+        (version, version, exam, exam),
+    )
+    return [Result.model_validate_json(p) for (p,) in rows]
+
+
+def put_certificate(db: Database, certificate: Certificate) -> None:
+    """Append a certificate."""
+    db.execute("INSERT INTO certificates (payload) VALUES (?)", (certificate.to_json(),))
+
+
+def certificates(db: Database) -> list[Certificate]:
+    """All certificates, oldest first."""
+    return [Certificate.model_validate_json(p) for (p,) in db.rows("SELECT payload FROM certificates ORDER BY place")]
+
+
+def setting(db: Database, key: str, default: Any = None) -> Any:
+    """A setting's value, or the default when it was never set."""
+    told = db.value("SELECT value FROM settings WHERE key = ?", (key,))
+    return default if told is None else json.loads(told)
+
+
+def set_setting(db: Database, key: str, value: Any) -> None:
+    """Keep a JSON value under a key."""
+    db.execute(
+        "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, json.dumps(value, ensure_ascii=False)),
+    )

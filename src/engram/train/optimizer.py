@@ -1,0 +1,58 @@
+"""AdamW that keeps full-precision masters of low-precision parameters.
+
+Training SmolLM2 in bfloat16 is 2.7 times faster than in float32 on a CPU that has bfloat16
+instructions, but a bfloat16 weight cannot take a step smaller than 1/256 of itself. The master takes
+it; the model sees the rounded master, so what is committed is exactly what was trained and examined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class MasterAdamW(torch.optim.AdamW):
+    """AdamW over float32 masters (a float32 parameter is its own master).
+
+    Parameters
+    ----------
+    groups: parameter groups, each `{"params": [...], "lr": ...}`.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], **options: Any) -> None:
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+        mastered = []
+        for group in groups:
+            masters = []
+            for p in group["params"]:
+                low = p.dtype in (torch.bfloat16, torch.float16)
+                master = p.detach().float().requires_grad_(True) if low else p
+                masters.append(master)
+                if low:
+                    self.pairs.append((p, master))
+            mastered.append({**group, "params": masters})
+        super().__init__(mastered, **options)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for p, master in self.pairs:
+            master.grad = None if p.grad is None else p.grad.float()
+        super().step(closure)
+        for p, master in self.pairs:
+            p.copy_(master)
+            master.grad = None
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over parameters that somebody else changed (a strategy, or a loaded checkpoint)."""
+        for p, master in self.pairs:
+            changed = p != master.to(p.dtype)
+            master[changed] = p[changed].float()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for p, _ in self.pairs:
+            p.grad = None
+        super().zero_grad(set_to_none)

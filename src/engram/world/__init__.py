@@ -1,0 +1,1 @@
+"""Seeded, offline worlds: facts, documents and questions with known answers."""

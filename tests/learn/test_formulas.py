@@ -1,0 +1,509 @@
+"""One number of each method against one worked by hand."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from subjects import BENCHES, llama
+from torch import Tensor, nn
+
+from engram.core.errors import BadInput, Conflict
+from engram.core.strategy import Batch, Stage, Step, Strategy
+from engram.kit.anatomy import layers, unit
+from engram.kit.buffer import Reservoir, dump, parse, rows
+from engram.kit.projection import remove_conflict
+from engram.kit.readout import Reader
+from engram.kit.teacher import Teacher
+from engram.learn.agem import AGEM
+from engram.learn.derpp import DERpp
+from engram.learn.ewc import EWC
+from engram.learn.hft import HFT
+from engram.learn.kl import KL
+from engram.learn.l2_start import L2ToStart
+from engram.learn.lora import LoRA
+from engram.learn.lwf import LwF
+from engram.learn.olora import OLoRA
+from engram.learn.replay import Replay
+from engram.learn.self_replay import SelfReplay
+from engram.learn.spurious_forgetting import FreezeBottom
+from engram.learn.teach_lmm_skills import Selective
+from engram.learn.view_batch import ViewBatch
+from engram.models import tiny
+from engram.train.loop import Settings, stages, train
+from engram.train.stream import collate
+
+LN3 = math.log(3)
+KL_QUARTERS = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)  # KL((1/2, 1/2) || (3/4, 1/4)) = 0.1438
+
+
+class Line(nn.Module):
+    """Two logits, each a weight times the one input: a model of two parameters."""
+
+    def __init__(self, *weights: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(weights))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.w
+
+
+def point(x: float, label: int) -> dict[str, Any]:
+    return {"x": torch.tensor([x]), "labels": label}
+
+
+def stage_of(model: nn.Module, examples: list[dict[str, Any]], **more: Any) -> Stage:
+    reader = Reader(model)
+    settings = {"steps": 10, **more}
+    return Stage(model, examples, collate, lambda m, x: reader(x) if m is model else Reader(m)(x), **settings)
+
+
+def step_of(stage: Stage, *batches: Batch) -> Step:
+    return Step(stage, 0, 0.5, list(batches), [stage.read(stage.model, b.inputs) for b in batches])
+
+
+def test_ewc_squares_the_gradient_of_each_example() -> None:
+    # p = (1/2, 1/2): d log p_y / d w = x (1/2, -1/2) up to sign, squared x^2 / 4: 1 for x = 2, 4 for x = 4
+    for labels in ("data", "model"):
+        model, guard = Line(0.0, 0.0), EWC(importance=4.0, labels=labels)
+        stage = stage_of(model, [point(2, 0), point(4, 1)])
+        guard.end(stage)
+        assert guard.anchors[0]["fisher"]["w"].tolist() == pytest.approx([2.5, 2.5])  # of the mean gradient: 0.25
+        with torch.no_grad():
+            model.w.copy_(torch.tensor([1.0, -2.0]))
+        penalty = guard.terms(step_of(stage))["ewc"]
+        assert penalty.item() == pytest.approx(4 / 2 * 2.5 * (1 + 4))
+        assert torch.autograd.grad(penalty, model.w)[0].tolist() == pytest.approx([10.0, -20.0])
+
+
+def test_ewc_draws_labels_from_the_model() -> None:
+    # p(0) = 3/4: E_y (d log p_y / d w_0)^2 = 3/4 (1/4)^2 + 1/4 (3/4)^2 = 3/16; the label 0 alone gives 1/16
+    found = {}
+    for labels in ("data", "model"):
+        guard = EWC(labels=labels, samples=None)
+        guard.end(stage_of(Line(LN3, 0.0), [point(1, 0)] * 400))
+        found[labels] = guard.anchors[0]["fisher"]["w"][0].item()
+    assert found["data"] == pytest.approx(1 / 16)
+    assert found["model"] == pytest.approx(3 / 16, abs=0.03)
+
+
+def test_ewc_sums_log_likelihood_over_tokens() -> None:
+    model = llama()
+    example = {"input_ids": [5, 6, 7, 8], "labels": [-100, 6, 7, 8]}
+    guard = EWC(labels="data")
+    guard.end(stage_of(model, [example]))
+    read = Reader(model)(collate([example]))
+    (grad,) = torch.autograd.grad(read.losses().sum(), [model.model.norm.weight])
+    assert torch.allclose(guard.anchors[0]["fisher"]["model.norm.weight"], grad.square())
+
+
+def test_online_ewc_decays_the_fisher_and_keeps_one_anchor() -> None:
+    model, guard = Line(0.0, 0.0), EWC(online=True, gamma=0.5, labels="data")
+    guard.end(stage_of(model, [point(2, 0)]))
+    guard.end(stage_of(model, [point(4, 0)]))
+    assert len(guard.anchors) == 1
+    assert guard.anchors[0]["fisher"]["w"].tolist() == pytest.approx([0.5 * 1 + 4] * 2)
+
+
+@pytest.mark.parametrize("guard", [EWC, L2ToStart])
+def test_what_holds_weights_refuses_an_adapter_before_the_first_step(guard: type[Strategy]) -> None:
+    for order in ([LoRA(), guard()], [guard(), OLoRA()]):
+        taken: list[Step] = []
+        with pytest.raises(Conflict, match="leave one of them out"):
+            train(llama(), BENCHES["lm"].tasks[0], order, on_step=lambda s, _, seen=taken: seen.append(s))
+        assert taken == []
+
+
+def test_agem_projection() -> None:
+    g = [torch.tensor([3.0]), torch.tensor([4.0])]
+    assert remove_conflict(g, [torch.tensor([-1.0]), torch.tensor([0.0])])
+    assert [x.item() for x in g] == [0.0, 4.0]
+    assert not remove_conflict(g, [torch.tensor([1.0]), torch.tensor([1.0])])
+    assert [x.item() for x in g] == [0.0, 4.0]
+
+
+def test_agem_reference_is_the_mean_over_positions_of_all_chunks() -> None:
+    model, bench = llama(), BENCHES["lm"]
+    guard = AGEM(examples=10)
+    stage = stage_of(model, bench.tasks[1], old=bench.tasks[0], batch_size=3)
+    live = list(model.parameters())
+    got = guard._reference(stage, list(bench.tasks[0]), live)
+    want = torch.autograd.grad(Reader(model)(collate(bench.tasks[0])).loss(), live)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(got, want, strict=True))
+
+
+def test_agem_leaves_no_gradient_against_the_past() -> None:
+    model = Line(0.0, 0.0)
+    stage = stage_of(model, [point(1, 1)], old=[point(1, 0)], batch_size=1)
+    guard = AGEM()
+    guard.begin(stage)
+    model.w.grad = torch.tensor([0.5, -0.5])  # of CE on label 1; on the old label 0 it is (-1/2, 1/2)
+    guard.gradients(step_of(stage))
+    assert model.w.grad.tolist() == [0.0, 0.0]
+    assert guard.projected == 1
+
+
+def test_kl_to_the_start() -> None:
+    model = Line(0.0, 0.0)
+    stage = stage_of(model, [point(1, 0)])
+    guard = KL(weight=2.0)
+    guard.begin(stage)
+    with torch.no_grad():
+        model.w[0] = LN3
+    batch = stage.batch(stage.examples, "new", [0])
+    assert guard.terms(step_of(stage, batch))["kl"].item() == pytest.approx(2 * KL_QUARTERS, rel=1e-5)
+
+
+def test_kl_with_replace_only_distils_replayed_text() -> None:
+    model = Line(0.0, 0.0)
+    stage = stage_of(model, [point(1, 0)], old=[point(2, 1)])
+    replay, guard = Replay(), KL(replace=True)
+    replay.begin(stage)
+    guard.begin(stage)
+    with torch.no_grad():
+        model.w[0] = LN3 / 2
+    step = step_of(stage, stage.batch(stage.old, "replay", [0]))
+    assert guard.terms(step) == {}
+    assert guard.objective(step, step.batches[0], step.reads[0]).item() == pytest.approx(KL_QUARTERS, rel=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_teacher_from_features_equals_a_frozen_copy(width: int) -> None:
+    model, bench = llama(), BENCHES["lm"]
+    start = copy.deepcopy(model)
+    stage = stage_of(model, bench.tasks[0], batch_size=width)
+    stage.steps = 20
+    teacher = Teacher(stage, ("new",))
+    assert teacher.reader is None, "it copied the whole model"
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(1.5)
+    batch = stage.batch([stage.examples[k] for k in (7, 2, 4)], "new", (7, 2, 4))
+    read = stage.read(model, batch.inputs)
+    assert torch.allclose(teacher.logits(batch, read), Reader(start)(batch.inputs).logits, atol=1e-5)
+
+
+def test_teacher_copies_when_the_pool_is_larger_than_the_stage_visits() -> None:
+    bench = BENCHES["lm"]
+    stage = stage_of(llama(), bench.tasks[0], batch_size=2)
+    stage.steps = 1
+    teacher = Teacher(stage, ("new",))
+    assert teacher.reader is not None
+    batch = stage.batch(stage.examples[:2], "new", (0, 1))
+    read = stage.read(stage.model, batch.inputs)
+    assert torch.allclose(teacher.logits(batch, read), read.logits, atol=1e-5)
+
+
+def test_kl_listed_before_the_replay_it_should_guard_says_so() -> None:
+    with pytest.raises(Conflict, match="after the one"):
+        BENCHES["lm"].run([KL(roles=("replay",)), Replay()])
+
+
+def test_lwf_squares_the_temperature() -> None:
+    model, guard = Line(0.0, 0.0), LwF()
+    stage = stage_of(model, [point(1, 0)], index=1)
+    guard.begin(stage)
+    with torch.no_grad():
+        model.w[0] = 2 * LN3  # softened by T = 2: ln 3
+    batch = stage.batch(stage.examples, "new", [0])
+    assert guard.terms(step_of(stage, batch))["lwf"].item() == pytest.approx(4 * KL_QUARTERS, rel=1e-5)
+
+
+def test_l2_to_start() -> None:
+    model, guard = Line(1.0, 1.0), L2ToStart(strength=0.5)
+    stage = stage_of(model, [point(1, 0)])
+    guard.begin(stage)
+    with torch.no_grad():
+        model.w.copy_(torch.tensor([3.0, 0.0]))
+    assert guard.terms(step_of(stage))["l2_start"].item() == pytest.approx(0.5 / 2 * (4 + 1))
+
+
+def test_derpp_terms() -> None:
+    model, guard = Line(0.0, 0.0), DERpp(alpha=0.1, beta=0.5)
+    stage = stage_of(model, [point(1, 0)])
+    step = step_of(stage, stage.batch(stage.examples, "new", [0]))
+    guard.terms(step)
+    guard.gradients(step)
+    with torch.no_grad():
+        model.w.copy_(torch.tensor([1.0, 3.0]))  # logits were (0, 0): squared errors 1 and 9
+    ((_, batches),) = guard.batches(iter([(0, [step.batches[0]])]), stage)
+    later = step_of(stage, *batches)
+    got = {b.draw: guard.objective(later, b, r).item() for b, r in later.of("replay")}
+    assert got["logits"] == pytest.approx(0.1 * (1 + 9) / 2)
+    assert got["labels"] == pytest.approx(0.5 * math.log(1 + math.e**2))
+
+
+def test_derpp_keeps_the_largest_logits_of_a_language_model() -> None:
+    model, guard, bench = llama(), DERpp(top=5), BENCHES["lm"]
+    stage = stage_of(model, bench.tasks[0])
+    step = step_of(stage, stage.batch(stage.examples[:3], "new", (0, 1, 2)))
+    guard.terms(step)
+    guard.gradients(step)
+    assert [i["example"] for i in guard.memory.items] == [dict(e) for e in stage.examples[:3]]
+    read = step.reads[0]
+    assert torch.equal(torch.cat([i["values"] for i in guard.memory.items]), read.logits.topk(5).values.detach())
+    batch = stage.batch(stage.examples[:3], "replay", (0, 1, 2), "logits")
+    assert guard.objective(step, batch, read).item() == pytest.approx(0.0, abs=1e-10)
+
+
+def test_derpp_averages_each_draw_apart() -> None:
+    class Fixed(Strategy):
+        """Two draws of role replay whose losses are 1 and 10, with one and three examples."""
+
+        claims = frozenset({"objective:replay"})
+
+        def batches(self, stream: Any, stage: Stage) -> Any:
+            for number, batches in stream:
+                more = [stage.batch([point(1, 0)] * n, "replay", (), d) for n, d in ((1, "a"), (3, "b"))]
+                yield number, [*batches, *more]
+
+        def objective(self, step: Step, batch: Batch, read: Any) -> Tensor:
+            return read.logits.sum() * 0 + (1.0 if batch.draw == "a" else 10.0)
+
+    done = train(Line(0.0, 0.0), [point(1, 0)] * 4, [Fixed()], Settings(batch_size=2, accumulation=2))
+    assert done.history[0] == pytest.approx({"new": math.log(2), "a": 1.0, "b": 10.0})
+
+
+def test_olora_measures_the_overlap_of_new_and_old() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    guard = OLoRA(rank=1, orthogonal=0.5, decay=0.1)
+    stage = stage_of(model, [point(1, 0)], index=1)
+    guard.begin(stage)
+    guard.past = {"0": torch.tensor([[1.0, 2.0]])}
+    a, b = model[0].lora_A["default"].weight, model[0].lora_B["default"].weight
+    with torch.no_grad():
+        a.copy_(torch.tensor([[3.0, -4.0]]))
+        b.copy_(torch.tensor([[6.0], [8.0]]))
+    terms = guard.terms(Step(stage, 0, 0.0))
+    assert terms["olora"].item() == pytest.approx(0.5 * 5)  # |3 - 8|
+    assert terms["olora_decay"].item() == pytest.approx(0.1 * (5 + 10))
+    assert torch.autograd.grad(terms["olora"], a)[0].tolist() == [[-0.5, -1.0]]
+
+
+def test_olora_penalty_is_not_always_zero_and_falls() -> None:
+    bench = BENCHES["lm"]
+    first, second = stages(llama(), bench.tasks, [OLoRA(rank=2)], Settings(lr=1e-2, steps=30, batch_size=4))
+    assert "olora" not in first.history[0]
+    overlap = [h["olora"] for h in second.history]
+    assert overlap[0] > 1.0
+    assert overlap[-1] < overlap[0] / 2
+
+
+def test_olora_keeps_the_rows_of_every_earlier_stage() -> None:
+    guard = OLoRA(rank=2)
+    BENCHES["lm"].run([guard])
+    assert guard.past["model.layers.0.self_attn.q_proj"].shape == (4, 32)
+
+
+def test_lora_changes_weights_by_its_rank_and_exports_a_peft_adapter(tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    bench, start = BENCHES["lm"], llama()
+    model = copy.deepcopy(start)
+    done = train(model, bench.tasks[0], [LoRA(rank=2)], bench.settings)
+    moved = model.model.layers[0].mlp.up_proj.weight - start.model.layers[0].mlp.up_proj.weight
+    assert torch.linalg.matrix_rank(moved, rtol=1e-4) == 2
+    assert torch.equal(model.model.embed_tokens.weight, start.model.embed_tokens.weight)
+
+    artifact = done.artifacts["adapter"]
+    (tmp_path / "adapter_config.json").write_text(json.dumps(artifact["config"]))
+    save_file(artifact["tensors"], tmp_path / "adapter_model.safetensors")
+    loaded = PeftModel.from_pretrained(start, tmp_path).eval()
+    ids = torch.arange(3, 20)[None]
+    assert torch.allclose(loaded(ids).logits, model(ids).logits, atol=1e-5)
+
+
+def test_hft_freezes_half_of_every_category() -> None:
+    model, guard = tiny.model(0, width=32, layers=4), HFT()
+    drawn = []
+    for seed in range(3):
+        guard.begin(stage_of(model, [], seed=seed))
+        frozen = guard.groups(model)
+        drawn.append(set(frozen))
+        feedforward = []
+        for names in layers(model):
+            kinds = Counter(unit(n)[1] for n in names if n in frozen)
+            assert sum(kinds[k] for k in ("q", "k", "v", "o")) == 2
+            assert kinds["norm"] == 1
+            feedforward.append(sum(kinds[k] for k in ("gate", "up", "down")))
+        assert sorted(feedforward) == [1, 1, 2, 2]
+        assert "model.embed_tokens.weight" not in frozen
+        sizes = {n: p.numel() for n, p in model.named_parameters() if n.startswith("model.layers")}
+        assert sum(sizes[n] for n in frozen) / sum(sizes.values()) == pytest.approx(0.5, abs=0.06)
+    assert len(set(map(frozenset, drawn))) == 3, "the same half every time"
+
+
+def test_hft_leaves_the_frozen_half_bit_for_bit() -> None:
+    model = llama()
+    start, guard = copy.deepcopy(model.state_dict()), HFT()
+    train(model, BENCHES["lm"].tasks[0], [guard], BENCHES["lm"].settings)
+    still = {n for n, _ in model.named_parameters() if torch.equal(model.state_dict()[n], start[n])}
+    guard.begin(stage_of(model, [], seed=0))
+    assert still == set(guard.groups(model))
+
+
+def test_freeze_bottom_moves_only_what_is_above() -> None:
+    model = llama()
+    start = copy.deepcopy(model.state_dict())
+    train(model, BENCHES["lm"].tasks[0], [FreezeBottom(layers=1, after=0)], BENCHES["lm"].settings)
+    still = {n for n, _ in model.named_parameters() if torch.equal(model.state_dict()[n], start[n])}
+    assert still == {n for n, _ in model.named_parameters() if "layers.0." in n or "embed" in n}
+    with pytest.raises(BadInput, match="cannot freeze 2 of 2 layers; give layers=1"):
+        train(model, BENCHES["lm"].tasks[0], [FreezeBottom(layers=2)], BENCHES["lm"].settings)
+
+
+@pytest.mark.parametrize(("part", "moving"), [("attention", "self_attn"), ("gate_up", "gate_proj|up_proj")])
+def test_selective_trains_one_part(part: Any, moving: str) -> None:
+    model = llama()
+    start = copy.deepcopy(model.state_dict())
+    train(model, BENCHES["lm"].tasks[0], [Selective(part=part)], BENCHES["lm"].settings)
+    moved = {n for n, _ in model.named_parameters() if not torch.equal(model.state_dict()[n], start[n])}
+    assert moved == {n for n, _ in model.named_parameters() if any(m in n for m in moving.split("|"))}
+
+
+def test_view_batch_rests_a_sample_for_v_times_as_long() -> None:
+    examples = [point(float(i), 0) for i in range(12)]
+    stage = stage_of(Line(0.0, 0.0), examples, batch_size=4)
+    guard = ViewBatch(views=2, strength=0.0)
+    guard.begin(stage)
+    stream = ((n, [stage.batch(examples[:4], "new", range(4))]) for n in range(12))
+    seen: dict[float, list[int]] = {}
+    for number, (batch,) in guard.batches(stream, stage):
+        values = batch.inputs["x"][:, 0].tolist()
+        assert values[0::2] == values[1::2]  # two views of two samples
+        for v in set(values):
+            seen.setdefault(v, []).append(number)
+    assert all(len(times) == 2 for times in seen.values())
+    assert sum(b - a for a, b in seen.values()) / 12 == pytest.approx(6)  # 3 without views
+
+
+def test_view_batch_makes_views_agree_with_the_first() -> None:
+    model, guard = Line(LN3, 0.0), ViewBatch(views=2, weight=2.0)
+    stage = stage_of(model, [], batch_size=4)
+    inputs = {"x": torch.tensor([[0.0], [1.0], [1.0], [1.0]]), "labels": torch.tensor([0, 0, 1, 1])}
+    term = guard.terms(step_of(stage, Batch(inputs)))["views"]
+    assert term.item() == pytest.approx(2 * (KL_QUARTERS + 0) / 2, rel=1e-5)
+
+
+def test_view_batch_compares_the_same_tokens() -> None:
+    model, bench = llama(), BENCHES["lm"]
+    guard = ViewBatch(views=2, after=0.0, strength=0.5)
+    stage = stage_of(model, bench.tasks[0], batch_size=4)
+    ((_, (batch,)),) = guard.batches(iter([(0, [])]), stage)
+    step = step_of(stage, batch)
+    log = step.reads[0].logits.log_softmax(-1)
+    row = step.reads[0].rows
+    pairs = [(log[row == 0], log[row == 1]), (log[row == 2], log[row == 3])]
+    want = torch.cat([(a.exp() * (a - b)).sum(-1) for a, b in pairs]).mean()
+    assert guard.terms(step)["views"].item() == pytest.approx(want.item(), rel=1e-4)
+    clean, changed = batch.inputs["input_ids"][::2], batch.inputs["input_ids"][1::2]
+    assert (clean != changed).any()
+    assert torch.equal(batch.inputs["labels"][::2], batch.inputs["labels"][1::2])
+
+
+def test_replay_draws_its_ratio_and_keys_find_the_examples() -> None:
+    old = [point(float(i), 0) for i in range(20)]
+    stage = stage_of(Line(0.0, 0.0), [point(0, 0)] * 4, old=old, batch_size=2)
+    stage.offer("replay", [point(-1, 0)] * 3)  # somebody else's
+    guard = Replay(ratio=0.25)
+    guard.begin(stage)
+    counts = []
+    stream = ((n, [stage.batch(stage.examples[:2], "new", (0, 1))]) for n in range(400))
+    for _, batches in guard.batches(stream, stage):
+        replayed = [b for b in batches if b.role == "replay"]
+        counts.append(sum(len(b) for b in replayed))
+        for b in replayed:
+            assert [float(stage.pools["replay"][k]["x"]) for k in b.keys] == b.inputs["x"][:, 0].tolist()
+    assert sum(counts) / len(counts) == pytest.approx(0.5, abs=0.08)
+    assert max(counts) == 1
+
+
+def test_replay_from_its_own_reservoir_needs_no_old_examples() -> None:
+    bench = BENCHES["classifier"]
+    guard, model = Replay(capacity=3), bench.build()
+    histories = [train(model, t, [guard], bench.settings, index=i).history[0] for i, t in enumerate(bench.tasks)]
+    assert [sorted(h) for h in histories] == [["new"], ["new", "replay"]]
+    assert len(guard.memory) == 3
+    assert guard.memory.seen == 20
+
+
+def test_reservoir_is_uniform() -> None:
+    counts = torch.zeros(10)
+    for seed in range(2000):
+        kept = Reservoir(3)
+        for n in range(10):
+            kept.add({"n": n}, lambda i, s=seed: torch.Generator().manual_seed(s * 100 + i))
+        for item in kept.items:
+            counts[item["n"]] += 1
+    assert counts.tolist() == pytest.approx([600] * 10, abs=80)
+
+
+def test_examples_survive_dumping_and_uncollating() -> None:
+    nested = [
+        {"example": {"input_ids": [1, 2]}, "values": torch.ones(2, 3)},
+        {"example": {"input_ids": [3]}, "values": torch.zeros(1, 3)},
+    ]
+    back = parse(dump(nested))
+    assert [b["example"] for b in back] == [{"input_ids": [1, 2]}, {"input_ids": [3]}]
+    assert torch.equal(back[0]["values"], torch.ones(2, 3))
+    for bench in BENCHES.values():
+        again = rows(collate(bench.tasks[0]))
+        for a, b in zip(again, bench.tasks[0], strict=True):
+            assert list(a) == list(b)
+            assert all(torch.equal(torch.as_tensor(a[k]), torch.as_tensor(b[k])) for k in a)
+
+
+def test_self_replay_is_the_models_own_text_and_the_same_each_time() -> None:
+    def written(seed: int) -> list[dict[str, Any]]:
+        guard = SelfReplay(examples=40, length=6)
+        guard.begin(stage_of(llama(), [{"input_ids": [5, 6]}], seed=seed))
+        return guard.examples
+
+    texts = written(1)
+    assert texts == written(1)
+    assert texts != written(2)
+    assert {tuple(e["input_ids"][:1]) for e in texts} == {(1,)}
+    assert {len(e["input_ids"]) for e in texts} == {7}
+    assert len({tuple(e["input_ids"]) for e in texts}) > 30, "not drawn independently"
+
+
+def test_self_replay_keeps_its_text_over_stages_and_visits_all_of_it() -> None:
+    guard = SelfReplay(examples=5, length=4, batch=2)
+    stage = stage_of(llama(), BENCHES["lm"].tasks[0])
+    guard.begin(stage)
+    before = list(guard.examples)
+    keys = [k for _, (b,) in guard.batches(((n, []) for n in range(3)), stage) for k in b.keys]
+    assert sorted(keys) == [0, 1, 2, 3, 4]
+    guard.begin(stage_of(tiny.model(9, width=32, vocabulary=64), BENCHES["lm"].tasks[1], index=1))
+    assert guard.examples == before
+
+
+def test_self_replay_takes_text_from_outside() -> None:
+    guard = SelfReplay(texts=[[1, 2, 3], {"input_ids": [4, 5], "labels": [-100, 5]}])
+    stage = stage_of(llama(), [{"input_ids": [5, 6]}])
+    guard.begin(stage)
+    assert stage.pools["replay"] == [
+        {"input_ids": [1, 2, 3], "labels": [1, 2, 3]},
+        {"input_ids": [4, 5], "labels": [-100, 5]},
+    ]
+
+
+def test_self_replay_with_distillation_keeps_the_model_closer() -> None:
+    bench = BENCHES["lm"]
+    settings = Settings(lr=3e-3, steps=30, batch_size=4)
+    start = llama()
+    held_out = {"input_ids": torch.randint(3, 64, (8, 16), generator=torch.Generator().manual_seed(4))}
+    moved = {}
+    for name, guards in {"plain": [], "kept": [SelfReplay(examples=32, length=16), KL(replace=True)]}.items():
+        model = copy.deepcopy(start)
+        train(model, bench.tasks[0], guards, settings)
+        p, q = (m(**held_out).logits.log_softmax(-1) for m in (start, model))
+        moved[name] = (p.exp() * (p - q)).sum(-1).mean().item()
+    assert moved["kept"] < moved["plain"]

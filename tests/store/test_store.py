@@ -1,0 +1,386 @@
+"""Engrams, versions, exams and settings: stored, changed, read back."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engram.core.errors import BadInput, Busy, Unknown
+from engram.core.records import Certificate, Check, Engram, Item, Result, Version
+from engram.store.sqlite import Store
+
+
+def test_everything_about_an_engram_comes_back(store: Store, make) -> None:
+    full = Engram(
+        id="a",
+        text="Marta Kask\nsigns “travel” \N{SAILBOAT}",
+        source="handbook.md",
+        position=3,
+        speaker="Marta",
+        owner="ops",
+        at="2026-01-02",
+        valid_from="2026-01-01T00:00:00Z",
+        valid_to="2027-01-01",
+        created="2026-11-20T06:00:00+00:00",
+        state="archived",
+        forms=("text", "weights"),
+        version="v1",
+        question="Who signs?",
+        answer="Marta",
+        metadata={"page": 3, "tags": ["x", "y"], "deep": {"z": None}, "float": 0.1},
+    )
+    store.add([full])
+    assert store.get(["a"]) == [full]
+    assert store.all() == []
+    assert store.all(state=None) == [full]
+
+
+def test_the_same_content_is_stored_once_and_its_forms_join(store: Store, make) -> None:
+    store.add([make("a", "x", source="s")], np.eye(4)[:1])
+    again = store.add(
+        [make("b", "x", source="s", forms=("weights",)), make("c", "x", source="t"), make("d", "x", source="s")]
+    )
+    assert [e.id for e in again] == ["a", "c", "a"]
+    assert again[0].forms == again[2].forms == ("text", "weights")
+    assert store.count() == 2
+    assert store.get(["a"])[0].forms == ("text", "weights")
+    within = store.add([make("e", "y"), make("f", "y")])
+    assert [e.id for e in within] == ["e", "e"]
+
+
+def test_a_question_owner_or_answer_makes_content_different(store: Store, make) -> None:
+    store.add(
+        [
+            make("a", "x"),
+            make("b", "x", owner="o"),
+            make("c", "x", question="q"),
+            make("d", "x", question="q", answer="1"),
+        ]
+    )
+    assert store.count() == 4
+
+
+def test_content_that_is_no_longer_active_may_be_stored_again(store: Store, make) -> None:
+    store.add([make("a", "x")])
+    store.update(["a"], state="superseded")
+    assert store.add([make("b", "x")])[0].id == "b"
+    assert [e.id for e in store.all(state=None)] == ["a", "b"]
+
+
+def test_a_vector_missing_at_first_is_taken_later(store: Store, make) -> None:
+    store.add([make("a", "x")])
+    assert store.dense([1, 0, 0, 0], 5) == []
+    store.add([make("b", "x")], np.eye(4)[:1])
+    assert store.dense([1, 0, 0, 0], 5) == [("a", 1.0)]
+    assert store.check() == []
+
+
+def test_update_changes_what_it_names_and_logs_it(store: Store, make) -> None:
+    store.add([make("a"), make("b")])
+    told = store.update(["a"], state="superseded", forms=("weights",), version="v1", valid_to="2026-12-01")
+    assert told == store.get(["a"])
+    assert (told[0].state, told[0].forms, told[0].version, told[0].valid_to) == (
+        "superseded",
+        ("weights",),
+        "v1",
+        "2026-12-01",
+    )
+    assert store.update(["a"], version=None)[0].version is None
+    assert store.get(["b"])[0].state == "active"
+    kinds = [k for (k,) in store.db.rows("SELECT kind FROM events ORDER BY seq")]
+    assert kinds == ["added", "added", "changed", "changed"]
+    assert store.check() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"state": "gone"}, "state may not be 'gone'"),
+        ({"forms": ("paper",)}, "forms"),
+        ({"valid_to": "soon"}, "'soon'"),
+    ],
+)
+def test_update_refuses_what_an_engram_cannot_be(store: Store, make, changes: dict, message: str) -> None:
+    store.add([make("a")])
+    with pytest.raises(BadInput, match=message):
+        store.update(["a"], **changes)
+    assert store.check() == []
+
+
+def test_selecting_by_state_form_and_source(store: Store, make) -> None:
+    store.add(
+        [make("a", source="s"), make("b", source="t", forms=("weights",)), make("c", source="s", state="archived")]
+    )
+    assert [e.id for e in store.all()] == ["a", "b"]
+    assert [e.id for e in store.all(state=None, source="s")] == ["a", "c"]
+    assert [e.id for e in store.all(forms="weights")] == ["b"]
+    assert store.all(forms=("text", "weights")) == []
+    assert (store.count(), store.count(None), store.count(forms="text")) == (2, 3, 1)
+
+
+def test_unknown_ids_are_named(store: Store) -> None:
+    for call in (store.get, store.update, store.erase):
+        with pytest.raises(Unknown, match="'zz'"):
+            call(["zz"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"text": "a\0b"}, "text of engram 'bad' holds a NUL"),
+        ({"source": "a\0b"}, "source of engram 'bad' holds a NUL"),
+        ({"text": "  \n"}, "empty text"),
+        ({"text": "\ud800 lone"}, "cannot be stored"),
+        ({"metadata": {"k": "\ud800"}}, "cannot be stored"),
+        ({"metadata": {"k": object()}}, "cannot be stored"),
+        ({"id": "taken", "text": "other"}, "'taken' is taken"),
+        ({"valid_from": "yesterday"}, "'yesterday' is not a time"),
+    ],
+)
+def test_values_that_cannot_be_kept_are_refused_and_nothing_is_stored(
+    store: Store, make, fields: dict, message: str
+) -> None:
+    store.add([make("taken")])
+    bad = make("bad").model_copy(update=fields)
+    with pytest.raises(BadInput, match=message):
+        store.add([make("good"), bad])
+    assert [e.id for e in store.all(state=None)] == ["taken"]
+
+
+def test_a_text_that_spells_an_escaped_nul_is_kept(store: Store, make) -> None:
+    store.add([make("a", "the escape \\u0000 in source code")])
+    assert store.get(["a"])[0].text == "the escape \\u0000 in source code"
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.full((1, 4), np.nan), "NaN"),
+        (np.array([[1, 0, np.inf, 0]]), "infinity"),
+        (np.ones((1, 3)), "3 dimensions, this memory has 4"),
+        (np.ones((2, 4)), r"expected \(1, dimension\)"),
+        (np.ones(4), r"shape \(4,\)"),
+    ],
+)
+def test_vectors_that_cannot_be_used_are_refused(store: Store, make, vectors: np.ndarray, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        store.add([make("a")], vectors)
+    assert store.count() == 0
+
+
+def test_the_first_vectors_fix_the_dimension(tmp_path: Path, make) -> None:
+    with Store(tmp_path) as store:
+        store.add([make("a")], np.ones((1, 3)))
+        with pytest.raises(BadInput, match="this memory has 3"):
+            store.add([make("b")], np.ones((1, 4)))
+    with pytest.raises(BadInput, match="holds vectors of 3 dimensions, the embedder gives 4"):
+        Store(tmp_path, dimension=4)
+    with Store(tmp_path) as store:
+        assert store.dimension == 3
+
+
+def test_a_transaction_is_all_or_nothing_and_nests(store: Store, make) -> None:
+    def fail(id: str) -> None:
+        with store.transaction():
+            store.put_version(Version(id="v1", created="now"))
+            store.add([make(id)], np.eye(4)[:1])
+            assert store.dense([1, 0, 0, 0], 1) == [(id, 1.0)]
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail("a")
+    assert (store.versions(), store.count()) == ([], 0)
+    assert store.dense([1, 0, 0, 0], 1) == []
+    with store.transaction():
+        store.add([make("b")])
+        with pytest.raises(RuntimeError):
+            fail("c")
+        store.put_version(Version(id="v2", created="now"))
+        store.set_head("v2")
+    assert [e.id for e in store.all()] == ["b"]
+    assert store.head() == "v2"
+    assert store.check() == []
+
+
+def test_vectors_after_a_rolled_back_add_are_the_new_ones(store: Store, make) -> None:
+    """The undone add and the next one use the same row and sequence numbers."""
+
+    def fail() -> None:
+        with store.transaction():
+            store.add([make("a")], np.eye(4)[:1])
+            store.dense([1, 0, 0, 0], 1)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    store.add([make("b")], np.eye(4)[1:2])
+    assert store.dense([0, 1, 0, 0], 1) == [("b", 1.0)]
+
+
+def test_versions_by_name_prefix_and_suggestion(store: Store) -> None:
+    for name in ("v1", "v10", "v2b"):
+        store.put_version(Version(id=name, created="now", summary={"n": name}))
+    store.put_version(Version(id="v1", created="now", summary={"n": "changed"}, erased=True))
+    assert [v.id for v in store.versions()] == ["v1", "v10", "v2b"]
+    assert store.version("v1").summary == {"n": "changed"}
+    assert store.version("v2").id == "v2b"
+    with pytest.raises(Unknown, match="did you mean 'v1"):
+        store.version("v100")
+    with pytest.raises(Unknown, match="fits versions v1, v10, v2b"):
+        store.version("v")
+    with pytest.raises(Unknown):
+        store.version("")
+    with pytest.raises(Unknown):
+        store.set_head("v3")
+    assert store.head() is None
+
+
+def test_lessons_items_results_certificates_and_settings_come_back(store: Store, make) -> None:
+    store.add([make("a"), make("b")])
+    lessons = [("b", {"prompt": "q", "weight": 0.5}), ("a", {"prompt": "p"}), ("b", {"prompt": "r"})]
+    store.put_lessons("v1", lessons)
+    store.put_lessons("v1", lessons)
+    assert store.lessons("v1") == lessons
+    assert store.lessons("v2") == []
+
+    items = [Item(id="1", question="q", answer="x", engram="a"), Item(id="2", question="q", answer="y")]
+    store.put_items("v1", items)
+    store.put_items("v1", [Item(id="2", question="q", answer="z")])
+    assert store.items() == [items[0], Item(id="2", question="q", answer="z")]
+    assert store.items(["a"]) == [items[0]]
+    assert store.items(version="v0") == []
+
+    one = Result(exam="recall", item="1", value=1.0, engram="a", detail={"said": "x"})
+    store.put_results("v1", [one, one.model_copy(update={"seed": 1})])
+    store.put_results("v1", [one.model_copy(update={"value": 0.0})])
+    store.put_results("v2", [one])
+    assert [(r.version, r.seed, r.value) for r in store.results()] == [("v1", 0, 0.0), ("v1", 1, 1.0), ("v2", 0, 1.0)]
+    assert [r.version for r in store.results("v2", exam="recall")] == ["v2"]
+    assert store.results(exam="other") == []
+
+    told = Certificate(passed=True, checks=(Check(name="bytes", passed=True, measured=0),))
+    store.put_certificate(told)
+    assert store.certificates() == [told]
+    store.set_setting("model", {"name": "tiny"})
+    assert store.setting("model") == {"name": "tiny"}
+    assert store.setting("none", 3) == 3
+    assert store.check() == ["lessons of version v1, which is not among the versions"]
+
+
+def test_a_lesson_about_an_unknown_engram_is_refused(store: Store) -> None:
+    with pytest.raises(BadInput, match="FOREIGN KEY"):
+        store.put_lessons("v1", [("zz", {})])
+    assert store.lessons("v1") == []
+
+
+def test_a_result_that_is_not_a_number_is_refused(store: Store) -> None:
+    with pytest.raises(BadInput, match="item '7' in exam 'loss' is nan"):
+        store.put_results("v1", [Result(exam="loss", item="7", value=float("nan"))])
+
+
+def test_two_processes_adding_at_once_lose_nothing(tmp_path: Path, make) -> None:
+    with Store(tmp_path, dimension=4) as store:
+        children = []
+        for name in "pq":
+            child = os.fork()
+            if child == 0:
+                try:
+                    with Store(tmp_path, dimension=4) as mine:
+                        for i in range(60):
+                            mine.add([make(f"{name}{i}"), make(f"shared-{name}{i}", f"shared {i}")], np.ones((2, 4)))
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            children.append(child)
+        assert [os.waitpid(c, 0)[1] for c in children] == [0, 0]
+        texts = sorted(e.text for e in store.all())
+        assert texts == sorted(
+            [f"text of {n}{i}" for n in "pq" for i in range(60)] + [f"shared {i}" for i in range(60)]
+        )
+        assert len(store.dense(np.ones(4), 1000)) == 180
+        assert store.check() == []
+
+
+def test_another_processes_writes_are_seen_by_the_next_search(tmp_path: Path, make) -> None:
+    with Store(tmp_path, dimension=4) as one, Store(tmp_path, dimension=4) as two:
+        one.add([make("a", "harbour")], np.eye(4)[:1])
+        assert two.dense([1, 1, 0, 0], 5)[0][0] == "a"
+        one.add([make("b", "ferry harbour")], np.eye(4)[1:2])
+        assert {i for i, _ in two.dense([1, 1, 0, 0], 5)} == {"a", "b"}
+        one.update(["a"], state="archived")
+        assert [i for i, _ in two.dense([1, 1, 0, 0], 5)] == ["b"]
+        assert [i for i, _ in two.lexical("harbour", 5)] == ["b"]
+        one.erase(["b"])
+        assert two.dense([1, 1, 0, 0], 5) == []
+
+
+def test_a_lock_held_too_long_is_busy_and_changes_nothing(tmp_path: Path, make) -> None:
+    with Store(tmp_path) as one, Store(tmp_path, patience=0.2) as two:
+        with one.transaction():
+            start = time.monotonic()
+            with pytest.raises(Busy, match=r"locked by another process for 0\.2 s"):
+                two.add([make("a")])
+            assert 0.15 < time.monotonic() - start < 5
+        assert two.count() == 0
+        two.add([make("a")])
+        assert one.count() == 1
+
+
+def test_check_finds_what_was_tampered_with_and_rebuild_mends_it(tmp_path: Path, make) -> None:
+    with Store(tmp_path, dimension=4) as store:
+        store.add([make("a", "first"), make("b", "second"), make("c", "third")], np.eye(4)[:3])
+        store.update(["b"], state="archived")
+        whole = store.all(state=None)
+        store.db.execute("UPDATE engrams SET text = 'forged' WHERE id = 'a'")
+        store.db.execute("UPDATE engrams SET state = 'active' WHERE id = 'b'")
+        faults = "\n".join(store.check())
+        assert "engram a differs from the log" in faults
+        assert "engram b differs from the log" in faults
+        assert "engram c" not in faults
+        assert "full-text index differs" in faults
+        store.rebuild()
+        assert store.check() == []
+        assert store.all(state=None) == whole
+        assert store.lexical("first", 3)[0][0] == "a"
+        assert [i for i, _ in store.dense(np.ones(4), 5)] == ["a", "c"]
+
+
+def test_check_finds_altered_and_missing_vectors(store: Store, make) -> None:
+    store.add([make("a"), make("b")], np.eye(4)[:2])
+    store.db.execute("UPDATE vectors SET vector = ? WHERE row = 1", (np.full(4, 2, np.float32).tobytes(),))
+    assert store.check() == ["the vector of engram a is missing or altered; forget and remember it again"]
+    store.db.execute("DELETE FROM vectors WHERE row = 2")
+    assert len(store.check()) == 2
+
+
+def test_check_tells_of_damaged_pages_instead_of_raising(tmp_path: Path, make) -> None:
+    with Store(tmp_path) as store:
+        store.add([make(str(i), "word " * 50 + str(i)) for i in range(400)])
+    file = tmp_path / "memory.db"
+    data = bytearray(file.read_bytes())
+    for page in range(12, len(data) // 4096, 7):
+        data[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    file.write_bytes(data)
+    with Store(tmp_path) as store:
+        assert store.check() != []
+
+
+def test_settings_hold_text_as_it_is_written(store: Store, tmp_path: Path) -> None:
+    """No escapes: what a byte scan looks for must look the same in the file."""
+    store.set_setting("k", "Žofia")
+    link = sqlite3.connect(tmp_path / "brain" / "memory.db")
+    assert link.execute("SELECT value FROM settings WHERE key = 'k'").fetchone() == ('"Žofia"',)
+    link.close()
+
+
+def test_batched_adds_are_fast(store: Store, make) -> None:
+    """Ten thousand a second on the machine it was measured on; a tenth of it must hold anywhere."""
+    engrams = [make(f"e{i}", f"engram number {i} tells of harbour {i % 97} and ferry {i % 89}") for i in range(2000)]
+    start = time.perf_counter()
+    store.add(engrams, np.random.default_rng(0).standard_normal((2000, 4)))
+    assert 2000 / (time.perf_counter() - start) > 1000
