@@ -101,8 +101,17 @@ ERRORS = {n for n, e in vars(errors).items() if isinstance(e, type) and issubcla
 STEP = re.compile(
     r"\b(try|run|give|use|pass|check|leave|set|list|start|write|name|free|install|go|make|choose|serve|"
     r"close|wait|ask|change|delete|save|send|lower|raise|pick|update|upgrade|take|call|add|shorten|open|"
-    r"restore|see|repeat|revert|move|drop|remove|teach|remember|learn|train|draw|reduce|end|stop)\b"
+    r"restore|see|look|convert|mend|rename|decode|default|defaults|repeat|revert|move|drop|remove|teach|remember|learn|train|draw|reduce|end|stop)\b"
 )
+
+
+def literal(node: ast.expr) -> str:
+    """What a message says for certain: its literal text, without what is filled in."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(v) for v in node.values)
+    if isinstance(node, ast.BinOp):
+        return literal(node.left) + literal(node.right)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def stepless(text: str) -> list[str]:
@@ -113,8 +122,7 @@ def stepless(text: str) -> list[str]:
             isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS and node.args
         ):
             continue
-        parts = [n.value for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-        message = "".join(parts)
+        message = literal(node.args[0])
         if message and not STEP.search(message):
             found.append(message)
     return found

@@ -1,4 +1,7 @@
-"""One round of work in a memory, told step by step on a pipe, to be killed at any moment."""
+"""One round of work in a memory, told step by step on a pipe, to be killed at any moment.
+
+python tests/memory/kill.py --kills 300 --seed 0
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+EACH = 4
 PAIRS = [
     {"question": "Who keeps the tower?", "answer": "Ilsa Orvell"},
     {"question": "Who keeps the boats?", "answer": "Torven Drue"},
@@ -97,20 +101,47 @@ def rounds(home: Path, kills: int, seed: int) -> dict[str, Any]:
     assert ended, whole
     final = whole[-1]["weights"]
     wrong: list[str] = []
-    spent, finished, folder = 0, 0, 0
+    spent, finished, folder, here = 0, 0, 0, 0
     told: list[dict[str, Any]] = []
     while spent < kills:
         place = home / f"killed-{folder}"
-        more, ended = child(lambda tell, place=place: work(place, tell), draw.uniform(0.0, span))
+        more, ended = child(
+            lambda tell, place=place: work(place, tell), draw.uniform(0.0, span) if here < EACH else None
+        )
         told += more
         if ended:
             finished += 1
             if more[-1]["weights"] != final:
                 wrong.append(f"folder {folder} ended with other weights than the unbroken run")
-            folder, told = folder + 1, []
+            folder, told, here = folder + 1, [], 0
             continue
-        spent += 1
+        spent, here = spent + 1, here + 1
         report, sound = child(lambda tell, p=place, t=list(told): tell({"wrong": inspect(p, t)}), None)
         if not sound or report[-1]["wrong"]:
             wrong.append(f"kill {spent} in folder {folder}: {report[-1]['wrong'] if sound else 'did not open'}")
     return {"kills": spent, "finished": finished, "seconds_unbroken": round(span, 2), "wrong": wrong}
+
+
+def main() -> None:
+    import argparse
+    import tempfile
+
+    import torch
+    import transformers  # imported before forking, so that each child starts in milliseconds
+
+    import engram.memory
+    import engram.models.lm
+    import engram.train.loop  # noqa: F401
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as home:
+        print(json.dumps(rounds(Path(home), args.kills, args.seed)))
+
+
+if __name__ == "__main__":
+    main()

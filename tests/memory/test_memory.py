@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engram import Memory
-from engram.core.errors import BadInput, Busy, Conflict, Unknown
+from engram.core.errors import BadInput, Busy, Conflict, Full, Unknown
 from engram.exam.recall import ask
 from engram.memory import audit
 from engram.world.people import people
@@ -255,3 +255,83 @@ def test_a_killed_learn_goes_on_to_the_same_weights(tmp_path: Path) -> None:
         )
         assert started[0] == 9
         assert equal(weights(cut), wanted)
+
+
+def test_conflicting_strategies_are_refused_before_the_first_exam(memory: Memory) -> None:
+    from engram.learn.kl import KL
+
+    seen: list[str] = []
+    with pytest.raises(Conflict, match="KL and KL both claim 'objective:replay'"):
+        memory.learn(
+            facts(1), strategy=[KL(replace=True), KL(replace=True)], progress=lambda what, *_: seen.append(what)
+        )
+    assert seen == []
+
+
+def test_a_model_without_a_chat_template_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    from engram.models.tiny import model, tokenizer
+
+    tongueless = tokenizer()
+    tongueless.chat_template = None
+    tongueless.save_pretrained(tmp_path / "base")
+    model().save_pretrained(tmp_path / "base")
+    with pytest.raises(BadInput, match="has no chat template"):
+        Memory.open(tmp_path / "brain", model=str(tmp_path / "base"))
+    assert not (tmp_path / "brain").exists()
+
+
+def test_a_full_disk_leaves_the_old_version(tmp_path: Path) -> None:
+    """A file system of two megabytes, where root may mount one."""
+    import subprocess
+
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("may not mount a file system here")
+    try:
+        with Memory.open(place / "brain", model="tiny", embedder="hash") as memory:
+            memory.save_every = 0.0
+            before = weights(memory)
+            with pytest.raises(Full, match=r"no room left|full"):
+                memory.learn(facts(1), strategy="plain", budget=LOOSE)
+            assert memory.head.id == "v0"
+            assert equal(weights(memory), before)
+            assert memory.check() == []
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_unlearning_that_is_refused_changes_nothing(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.learn(facts(1), strategy="plain", budget=LOOSE)
+    before, log = weights(memory), [v.id for v in memory.log()]
+    monkeypatch.setattr(audit, "RELEARN_RATIO", 1e9)  # a limit that nothing can keep
+    certificate = memory.forget(facts(1)[:1], method="npo", k=2)
+    assert not certificate.passed
+    assert "nothing was changed" in certificate.method
+    assert equal(weights(memory), before)
+    assert [v.id for v in memory.log()] == log
+    assert memory.store.count() == 3
+
+
+def test_unlearning_makes_a_version_that_keeps_the_rest(memory: Memory) -> None:
+    memory.learn(facts(1), strategy="plain", budget=LOOSE)
+    before = weights(memory)
+    certificate = memory.forget(facts(1)[:1], method="npo", k=2)
+    assert certificate.method == "npo"
+    assert certificate.version == "v2"
+    assert not equal(weights(memory), before)
+    assert [x.question for x in memory.lessons_of(memory.head)] == [p["question"] for p in facts(1)[1:]]
+    assert memory.check() == []
+
+
+def test_forgetting_a_name_keeps_the_other_sentences(memory: Memory) -> None:
+    text = "Ilsa Orvell is the director of Velm. Marta Kask is the harbourmaster of Velm. She was born in Ostholm."
+    memory.learn([text], strategy="plain", budget=LOOSE)
+    assert {x.answer for x in memory.lessons_of(memory.head)} >= {"Ilsa Orvell", "Marta Kask"}
+    certificate = memory.forget("Marta Kask", k=2)
+    assert [c.name for c in certificate.checks if c.passed is not True] == [], str(certificate)
+    assert [e.text for e in memory.store.all()] == ["Ilsa Orvell is the director of Velm."]
+    assert {x.answer for x in memory.lessons_of(memory.head)} == {"Ilsa Orvell"}
+    assert memory.store.all()[0].forms == ("text", "weights")
+    assert memory.exam()["exams"]["recall/direct"]["n"] == 1

@@ -117,15 +117,30 @@ def test_masters_take_steps_too_small_for_bfloat16() -> None:
     assert p.tolist() == pytest.approx([0.99] * 3, abs=2**-8)
 
 
-def test_masters_follow_a_strategy_that_changes_parameters() -> None:
-    p = nn.Parameter(torch.tensor([1.0, 2.0], dtype=torch.bfloat16))
-    optimizer = MasterAdamW([{"params": [p], "lr": 1e-4}])
-    master = optimizer.pairs[0][1]
-    with torch.no_grad():
-        master[0] = 1.0001
-        p[1] = 5.0
-    optimizer.refresh()
-    assert master.tolist() == pytest.approx([1.0001, 5.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_strategy_changes_parameters_in_full_precision(dtype: torch.dtype) -> None:
+    class Creep(Strategy):
+        """Adds to every parameter less than bfloat16 can tell from nothing."""
+
+        @torch.no_grad()
+        def parameters(self, step: Step) -> None:
+            for p in step.model.parameters():
+                step.master(p).add_(2**-12)
+
+    class Owns(Creep):
+        claims = frozenset({"step"})
+
+        def own_step(self, step: Step, optimizer: torch.optim.Optimizer) -> None:
+            Creep.parameters(self, step)
+
+    for strategy, expected in ((Creep(), 1 + 32 / 2**12), (Owns(), 1 + 64 / 2**12)):
+        model = nn.Linear(2, 2).to(dtype)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.fill_(1.0)
+        data = [{"input": torch.zeros(2, dtype=dtype), "labels": 0}]
+        train(model, data, [strategy], Settings(steps=32, lr=0.0))
+        assert model.weight.flatten().tolist() == [expected] * 4
 
 
 def test_bfloat16_training_stays_near_float32() -> None:

@@ -23,6 +23,7 @@ from engram.learn.ewc import EWC
 from engram.learn.hft import HFT
 from engram.learn.kl import KL
 from engram.learn.lora import LoRA
+from engram.learn.null_space import NullSpace
 from engram.learn.plain import Plain
 from engram.learn.replay import Replay
 from engram.learn.self_replay import SelfReplay
@@ -143,6 +144,7 @@ GUARDS: dict[str, Callable[[], list[Strategy]]] = {
     "der++": lambda: [DERpp(capacity=8)],
     "lora": lambda: [LoRA(rank=2)],
     "hft": lambda: [HFT()],
+    "null-space": lambda: [NullSpace(energy=0.5)],
     "view-batch": lambda: [ViewBatch(views=2)],
 }
 # On new examples our loop's teacher answers from kept features and the trainer's from a frozen copy (a
@@ -200,7 +202,7 @@ def test_each_loss_is_logged_and_callbacks_and_evaluation_run(tmp_path: Path) ->
     assert next(h["eval_loss"] for h in trainer.state.log_history if "eval_loss" in h) > 0
 
 
-@pytest.mark.parametrize("name", ["replay", "ewc", "der++", "lora"])
+@pytest.mark.parametrize("name", ["replay", "ewc", "der++", "lora", "null-space"])
 def test_resuming_from_a_checkpoint_keeps_the_strategies_state(name: str, tmp_path: Path) -> None:
     def second_stage(folder: Path, resume: bool) -> nn.Module:
         model, strategies = tiny.model(0, width=32), GUARDS[name]()

@@ -83,6 +83,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         for key, value in given.items():
             if isinstance(value, list):
                 given[key] = _mapping(key, value) or None
+        if verb.__name__ in verbs.CREATES and not Path(folder).exists():
+            verbs.vet(given)
         with _progress(as_json or quiet) as progress, _open(verb.__name__, folder, model, embedder) as memory:
             result = verb(memory, **given, progress=progress)
         _print(verb.__name__, result, as_json)
@@ -281,7 +283,7 @@ def _console(err: bool = False) -> Console:
 
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else 120
-    return Console(stderr=err, width=width, highlight=False, soft_wrap=False)
+    return Console(stderr=err, width=width, highlight=False, soft_wrap=True)
 
 
 def _json(value: Any) -> None:

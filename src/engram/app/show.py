@@ -38,7 +38,7 @@ def table(console: Console, heads: Iterable[str], rows: Iterable[Iterable[Any]],
         out.add_column(head, no_wrap=not last, overflow="fold" if last else "ellipsis")
     for row in rows:
         out.add_row(*[Text(brief(cell)) for cell in row])
-    console.print(out)
+    console.print(out, soft_wrap=False)
 
 
 def brief(value: Any) -> str:
@@ -112,7 +112,16 @@ def _forget(found: dict[str, Any], console: Console) -> None:
 
 
 def _log(found: list[dict[str, Any]], console: Console) -> None:
-    rows = ((v["id"], v["created"][:19], v["strategy"], len(v["taught"]), v["message"]) for v in found)
+    rows = (
+        (
+            v["id"],
+            v["created"][:19],
+            v["strategy"],
+            len(v["taught"]),
+            v["message"] + (" (erased)" if v["erased"] else ""),
+        )
+        for v in found
+    )
     table(console, ("version", "when", "strategy", "taught", "what"), rows)
 
 

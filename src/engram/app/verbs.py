@@ -184,6 +184,20 @@ VERBS: tuple[Callable[..., Any], ...] = (
 CREATES = frozenset({"remember", "learn"})
 
 
+def vet(given: dict[str, Any]) -> None:
+    """Refuse bad input of a verb that creates a memory before there is one."""
+    from engram.core.catalogue import make
+    from engram.memory.lessons import drafted
+
+    source = given["source"]
+    if source != "-":
+        drafted(pairs(source) if source.endswith((".json", ".jsonl")) and "strategy" in given else source, "")
+    chosen = strategies(given.get("strategy", "default"), given.get("settings") or {})
+    if isinstance(chosen, str) and chosen != "default":
+        make(chosen)
+
+
+
 def pairs(path: str) -> list[dict[str, Any]]:
     """The question and answer pairs of a .json (one list) or .jsonl (one per line) file."""
     try:

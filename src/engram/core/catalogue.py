@@ -80,6 +80,7 @@ METHODS: tuple[Entry, ...] = (
     Entry("a-gem", "learn.agem:AGEM", arxiv="1812.00420"),
     Entry("der++", "learn.derpp:DERpp", arxiv="2004.07211"),
     Entry("o-lora", "learn.olora:OLoRA", arxiv="2310.14152"),
+    Entry("null-space", "learn.null_space:NullSpace", arxiv="2103.07113"),
     Entry("hft", "learn.hft:HFT", paper="hft", arxiv="2404.18466"),
     Entry(
         "spurious-forgetting",
@@ -89,6 +90,7 @@ METHODS: tuple[Entry, ...] = (
     ),
     Entry("teach-lmm-skills", "learn.teach_lmm_skills:Selective", paper="teach-lmm-skills", arxiv="2510.08564"),
     Entry("view-batch", "learn.view_batch:ViewBatch", paper="view-batch", arxiv="2503.18371"),
+    Entry("wise-ft", "learn.wise_ft:WiseFT", arxiv="2109.01903"),
     Entry("npo", "forget.npo:NPO", arxiv="2404.05868", kind="unlearner"),
     Entry("relearn", "forget.relearn:Relearn", arxiv="1912.03817", kind="unlearner"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -86,7 +86,8 @@ class Step:
 
     `reads[i]` is the `Readout` of `batches[i]`. `index` counts optimizer steps from 0, `progress`
     runs from 0 to 1. In `gradients` and `parameters` (once per optimizer step) `batches` are those
-    of the last micro-step.
+    of the last micro-step. `master(parameter)` is the tensor that the optimizer changes: a float32 copy
+    of a low-precision parameter, else the parameter itself.
     """
 
     stage: Stage
@@ -94,6 +95,7 @@ class Step:
     progress: float
     batches: list[Batch] = field(default_factory=list)
     reads: list[Any] = field(default_factory=list)
+    master: Callable[[Tensor], Tensor] = lambda parameter: parameter
 
     @property
     def model(self) -> nn.Module:
@@ -148,11 +150,11 @@ class Strategy:
         """Change `.grad` in place, after accumulation and before clipping."""
 
     def own_step(self, step: Step, optimizer: torch.optim.Optimizer) -> None:
-        """Replace the optimizer's step (needs the claim `"step"`)."""
+        """Replace the optimizer's step (needs the claim `"step"`); change `step.master(p)`, never p."""
         raise TypeError(f"{type(self).__name__} claims the step but does not define it")
 
     def parameters(self, step: Step) -> None:
-        """Change parameters in place, after the optimizer."""
+        """Change `step.master(p)` in place for parameters p, after the optimizer; p itself is then set from it."""
 
     # schedule
     def groups(self, model: nn.Module) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from engram.core.errors import BadInput
 from engram.core.protocols import Subject
 from engram.core.records import Item, Result
 from engram.exam.match import contains
@@ -20,7 +21,7 @@ def at_k(n: int, correct: int, k: int) -> float:
     0.5
     """
     if not 1 <= k <= n:
-        raise ValueError(f"k={k} must lie between 1 and the number of samples {n}; draw more samples")
+        raise BadInput(f"k={k} must lie between 1 and the number of samples {n}; draw more samples")
     return 1.0 - math.comb(n - correct, k) / math.comb(n, k)
 
 
@@ -38,6 +39,7 @@ def leak(
 ) -> list[Result]:
     """leak@k of each item from `samples` answers (k of them by default) at this temperature."""
     n = samples or k
+    at_k(n, 0, k)  # refuse a k that the samples cannot tell before drawing them
     results = []
     size = max(1, 256 // n)
     for at in range(0, len(items), size):

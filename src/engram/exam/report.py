@@ -91,6 +91,7 @@ class ReportData(Record):
     certificates: tuple[Certificate, ...] = ()
 
 
+MISSING = "not measured"
 SECTIONS = (
     ("curves", "Forgetting curves"),
     ("facts", "Learned, lost, forgotten"),
@@ -140,7 +141,7 @@ def _cards(data: ReportData) -> str:
         cards.append(_card("of the old retained", _share(latest.retention), _beside("recognised", latest.recognition)))
         change = _change(latest.loss, data.base_loss)
         note = "" if latest.loss is None else f"{latest.loss:.3f} nats per token"
-        cards.append(_card("loss on general text", change or "not measured", note))
+        cards.append(_card("loss on general text", change or MISSING, note))
     cards.append(_card("versions", str(len(data.versions)), _count(len(data.facts), "fact") + " taught"))
     if data.certificates:
         passed = sum(c.passed for c in data.certificates)
@@ -152,6 +153,7 @@ def _cards(data: ReportData) -> str:
 
 def _card(name: str, value: str, note: str = "", tone: str = "") -> str:
     small = f'<div class="note">{escape(note)}</div>' if note else ""
+    tone = "missing" if value == MISSING else tone
     shown = f'<div class="value {tone}">{escape(value)}</div>'
     return f'<div class="card figure">{shown}<div class="name">{escape(name)}</div>{small}</div>'
 
@@ -180,7 +182,7 @@ def _curves(data: ReportData) -> str:
 
 def _trades(data: ReportData) -> str:
     if not data.trades:
-        return _empty("No attempts to learn yet, so nothing to weigh: engram learn FILE makes the first.")
+        return _empty("No lesson on record whose gain and cost were both measured: engram learn FILE makes one.")
     points = [
         Point(
             t.label,
@@ -333,7 +335,7 @@ def _latest(data: ReportData) -> Scored | None:
     return next(reversed(named or list(data.versions)), None)
 
 
-def _share(value: float | None, missing: str = "not measured") -> str:
+def _share(value: float | None, missing: str = MISSING) -> str:
     return missing if value is None else percent(value)
 
 

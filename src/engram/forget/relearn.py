@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from engram.core.errors import BadInput
 from engram.core.records import Version
 
 L = TypeVar("L")
@@ -49,6 +50,8 @@ class Relearn:
         A lesson is an (engram id, ...) tuple. A stage of which nothing is left is dropped.
         """
         first = next((n for n, v in enumerate(chain) if self.forgotten & set(v.taught)), len(chain))
+        if first == 0:
+            raise BadInput(f"{chain[0].id} was itself taught what is to go; give a chain that starts before it")
         left = [
             Stage(v, [x for x in taught if x[0] not in self.forgotten])
             for v, taught in zip(chain[first:], lessons[first:], strict=True)

@@ -18,6 +18,7 @@ from engram.exam import recall as exams
 from engram.exam.leak import leak
 from engram.exam.match import contains, normal
 from engram.memory.lessons import SMALL, Lesson
+from engram.memory.redact import Gone
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -35,17 +36,17 @@ STAND_INS = (
 )  # fmt: skip
 
 
-def secrets(memory: Memory, gone: Sequence[Engram]) -> list[str]:
+def secrets(memory: Memory, gone: Sequence[Gone]) -> list[str]:
     """What may stand in no file afterwards: the texts, pieces of them, answers, and names nobody else bears.
 
     What another engram says too is no secret, nor are the words that records are made of.
     """
-    ids = {e.id for e in gone}
-    others = [e for e in memory.store.all(state=None) if e.id not in ids]
+    ids = {g.engram.id for g in gone}
+    others = [e for e in memory.store.all(state=None) if e.id not in ids] + [g.rest for g in gone if g.rest]
     left = " ".join([*(e.to_json() for e in others), *(i.question for i in ability.quiz()), Version.__doc__ or ""])
     words = set(normal(left).split()) | SMALL | {n for r in (Engram, Version, Result) for n in r.model_fields}
     found: dict[str, None] = {}
-    for e in gone:
+    for e in (g.engram for g in gone):
         for text in (e.text, e.question, e.answer):
             if text:
                 found[text] = None
@@ -82,9 +83,12 @@ def _stands(content: bytes, form: bytes) -> bool:
     return False
 
 
-def files(memory: Memory, ids: Sequence[str], gone: Sequence[Engram], told: Sequence[str]) -> list[Check]:
+def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Sequence[str]) -> list[Check]:
     """The folder after the erasure: searches, bytes, versions, copies elsewhere."""
-    hits = [h for e in gone for h in memory.recall(e.question or e.text[:200], k=10) if h.id in set(ids)]
+    ids = [e.id for e in gone]
+    asked = [query] if query else [e.question or e.text[:200] for e in gone]
+    found_again = {h.id: h for q in asked for h in memory.recall(q, k=10)}.values()
+    hits = [h for h in found_again if h.id in set(ids) or (query and contains(h.text, query))]
     found = scan(memory.folder.path, told)
     where = ", ".join(sorted({p.name for p, _ in found})[:5])
     checks = [

@@ -18,6 +18,8 @@ from engram.memory import audit
 from engram.memory import recipe as recipes
 from engram.memory.learning import digest, examples, teach
 from engram.memory.lessons import Lesson, is_pairs
+from engram.memory.redact import Gone, redacted
+from engram.memory.versions import room
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -35,22 +37,22 @@ class Removal:
     lessons: list[list[Lesson]] = field(default_factory=list)
 
 
-def select(memory: Memory, what: Any) -> list[Engram]:
-    """The engrams meant by a query, ids, pairs or engrams; in any state but forgotten."""
+def select(memory: Memory, what: Any) -> tuple[list[Engram], str | None]:
+    """The engrams meant by a query, ids, pairs or engrams, in any state; and the query, if it was one."""
     known = memory.store.all(state=None)
     by_id = {e.id: e for e in known}
     if isinstance(what, str):
         if what in by_id:
-            return [by_id[what]]
+            return [by_id[what]], None
         ids = [i.strip() for i in what.split(",")]
         if ids and all(i in by_id for i in ids):
-            return [by_id[i] for i in ids]
+            return [by_id[i] for i in ids], None
         if not what.strip():
             raise BadInput("asked to forget an empty text; give a query, ids, or question/answer pairs")
         found = [e for e in known if contains(_all(e), what)]
         if not found:
             raise Unknown(f"nothing here says {what!r} word for word; look with recall, then forget by id")
-        return found
+        return found, what
     wanted = list(what) if isinstance(what, Sequence) else [what]
     if is_pairs(wanted):
         pairs = {(p["question"].strip(), p["answer"].strip()) for p in wanted}
@@ -58,14 +60,14 @@ def select(memory: Memory, what: Any) -> list[Engram]:
         missing = pairs - {(e.question, e.answer) for e in found}
         if missing:
             raise Unknown(f"no engram asks {sorted(missing)[0][0]!r} with that answer; look with recall")
-        return found
+        return found, None
     names = [w.id if hasattr(w, "id") else str(w) for w in wanted]
     for name in names:
         if name not in by_id:
             raise Unknown.name("engram", name, by_id, "engram recall QUERY")
     if not names:
         raise BadInput("asked to forget nothing; give a query, ids, or question/answer pairs")
-    return [by_id[n] for n in dict.fromkeys(names)]
+    return [by_id[n] for n in dict.fromkeys(names)], None
 
 
 def _all(e: Engram) -> str:
@@ -76,11 +78,12 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
     """The transaction; see `Memory.forget`."""
     if method not in METHODS:
         raise Unknown.name("method", method, METHODS, "engram forget --help")
-    with memory.folder.lock("forget"):
+    with memory.folder.lock("forget"), room(memory.folder.path):
         started = time.monotonic()
-        gone = select(memory, what)
-        ids = [e.id for e in gone]
-        secrets = audit.secrets(memory, gone)
+        chosen, query = select(memory, what)
+        gone = {g.engram.id: g for g in redacted(chosen, query, memory.now())}
+        ids = list(gone)
+        secrets = audit.secrets(memory, list(gone.values()))
         seen = _seen(memory.store.versions(), set(ids))
         chain = _chain(memory)
         checks: list[Check] = []
@@ -94,11 +97,11 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
                 return _certificate(
                     memory, checks, (), f"{used}: refused, nothing was changed; try method='relearn'", started
                 )
-        _commit(memory, ids, seen, removal)
+        _commit(memory, gone, seen, removal)
         finish(memory)
         if progress:
             progress("audit of files", 0, 1)
-        checks = [*audit.files(memory, ids, gone, secrets), *checks]
+        checks = [*audit.files(memory, chosen, query, secrets), *checks]
         if progress:
             progress("audit of files", 1, 1)
         certificate = _certificate(memory, checks, tuple(ids), used, started)
@@ -142,7 +145,7 @@ def _unteach(
     memory: Memory,
     chain: list[Version],
     seen: set[str],
-    gone: Sequence[Engram],
+    gone: dict[str, Gone],
     method: str,
     *,
     k: int,
@@ -152,13 +155,14 @@ def _unteach(
     """New weights that do not know the forgotten, and what the audit of them shows."""
     from engram.forget.relearn import Relearn
 
-    ids = {e.id for e in gone}
+    ids = set(gone)
     weighing = memory.weighing
     lessons = [[Lesson(e, **p) for e, p in memory.store.lessons(v.id)] for v in chain]
-    kept = [x for stage in lessons for x in stage if x.engram not in ids]
-    lost = [x for stage in lessons for x in stage if x.engram in ids]
+    left = [[fate(x, gone) or x for x in stage] for stage in lessons]
+    kept = [x for stage in left for x in stage if x.engram not in ids]
+    lost = [x for stage in left for x in stage if x.engram in ids]
     before = exams.recall(weighing.lm, [x.item for x in kept])
-    start, stages = Relearn(forgotten=ids).plan(chain, [[(x.engram, x) for x in stage] for stage in lessons])
+    start, stages = Relearn(forgotten=ids).plan(chain, [[(x.engram, x) for x in stage] for stage in left])
     work = memory.folder.work / digest("forget", memory.head.id, memory.head.weights, sorted(ids), method, seed)
     for stale in memory.folder.work.iterdir():
         if stale != work:
@@ -171,7 +175,7 @@ def _unteach(
             _repeat(memory, removal, stage.version, told, work / f"stage-{n}", progress)
     else:
         _unlearn(memory, removal, kept, lost, work, seed, progress)
-    checks = audit.weights(memory, kept, lost, before, start, k=k, seed=seed, progress=progress)
+    checks = audit.weights(memory, kept, lost, before, start, k=k, seed=seed, progress=progress) if lost else []
     return removal, checks
 
 
@@ -270,16 +274,28 @@ def _unlearn(
     removal.lessons.append([x for x in kept if x not in own])
 
 
-def _commit(memory: Memory, ids: list[str], seen: set[str], removal: Removal | None) -> None:
+def fate(lesson: Lesson, gone: dict[str, Gone]) -> Lesson | None:
+    """A lesson as it stands after forgetting; None when it goes."""
+    return gone[lesson.engram].fate(lesson) if lesson.engram in gone else lesson
+
+
+def _commit(memory: Memory, gone: dict[str, Gone], seen: set[str], removal: Removal | None) -> None:
     """Everything that changes, in one transaction; `finish` may be repeated."""
-    store = memory.store
+    store, ids = memory.store, list(gone)
+    rests = [g.rest for g in gone.values() if g.rest is not None]
+    vectors = memory.embed([r.text for r in rests]) if rests else None
     with store.transaction():
+        names = {r.id: s.id for r, s in zip(rests, store.add(rests, vectors), strict=True)}
         if removal is not None:
-            for version, lessons in zip(removal.versions, removal.lessons, strict=True):
-                store.put_version(version)
+            for version, told in zip(removal.versions, removal.lessons, strict=True):
+                lessons = [Lesson(names.get(x.engram, x.engram), x.question, x.answer) for x in told]
+                taught = tuple(dict.fromkeys(x.engram for x in lessons))
+                store.put_version(version.model_copy(update={"taught": taught}))
                 store.put_lessons(version.id, [(x.engram, x.payload) for x in lessons])
                 store.put_items(version.id, [x.item for x in lessons])
-                store.update(list(version.taught), version=version.id)
+                for engram in store.get(list(taught)):
+                    forms = tuple(dict.fromkeys((*engram.forms, "weights")))
+                    store.update([engram.id], forms=forms, version=version.id)
             store.set_head(removal.versions[-1].id if removal.versions else removal.start.id)
         for v in store.versions():
             if v.id in seen:

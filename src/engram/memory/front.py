@@ -15,6 +15,7 @@ from engram.core.errors import BadInput, Conflict
 from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Result, Version
 from engram.memory import account
 from engram.memory.lessons import Lesson, drafted, general_texts, lessons_in
+from engram.models import source
 from engram.store.folder import Folder
 from engram.store.sqlite import Store
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from engram.store.weights import Weights
 
 Progress = Callable[[str, int, int], None]
+MODEL, EMBEDDER = "smollm2-135m", "minilm"
 Source = str | Path | Sequence[str | dict[str, Any]]
 
 
@@ -44,12 +46,15 @@ class Memory:
     """
 
     def __init__(self, path: str | Path, *, model: str | None = None, embedder: str | None = None) -> None:
+        if not (Path(path).expanduser() / "memory.db").exists():
+            source.vet("model", model or MODEL)
+            source.vet("embedder", embedder or EMBEDDER)
         self.folder = Folder(path)
         self.store = Store(self.folder)
         self.save_every = 30.0
         try:
-            self.model_name = self._agree("model", model, "smollm2-135m")
-            self.embedder_name = self._agree("embedder", embedder, "minilm")
+            self.model_name = self._agree("model", model, MODEL)
+            self.embedder_name = self._agree("embedder", embedder, EMBEDDER)
         except BaseException:
             self.store.close()
             raise
@@ -167,7 +172,7 @@ class Memory:
 
         Examined before and after. When general loss rises by more than `budget`, or more than that
         share of what was taught earlier is lost, everything is put back and `committed` is False.
-        `strategy` is a name from `engram methods`, several joined by "+", or Strategy objects;
+        `strategy` is a name from `engram methods`, several with commas between, or Strategy objects;
         `general` is text to stay fluent in (the default samples its own). Killed midway, the same
         call goes on from its last checkpoint.
         """
@@ -300,6 +305,7 @@ class Memory:
 
     @cached_property
     def weights(self) -> Weights:
+        """The stored tensors of all versions."""
         from engram.store.weights import Weights
 
         return Weights(self.folder.weights)
@@ -372,24 +378,11 @@ class Memory:
         """The name kept in the folder; a new folder keeps the one wanted."""
         kept = self.store.setting(key)
         if kept is None:
-            name = wanted or default
-            _known(key, name)
-            self.store.set_setting(key, name)
-            return name
+            self.store.set_setting(key, wanted or default)
+            return wanted or default
         if wanted is not None and wanted != kept:
             raise BadInput(
                 f"{self.folder.path} was made with {key} {kept!r}, not {wanted!r}; open it without {key}=, "
                 "or make another folder"
             )
         return str(kept)
-
-
-def _known(key: str, name: str) -> None:
-    """Refuse a bare name that is no model before a folder is tied to it."""
-    from engram.core.errors import Unknown
-    from engram.models import source
-
-    known = source.MODELS if key == "model" else source.EMBEDDERS
-    bare = name.partition(":")[0] if name.startswith("tiny") else name
-    if bare not in known and "/" not in name and not Path(name).expanduser().is_dir():
-        raise Unknown.name(key, name, known, "the README, or give a hub id or a folder")

@@ -18,7 +18,7 @@ from engram.exam import recall as exams
 from engram.exam.interval import summary
 from engram.memory import recipe as recipes
 from engram.memory.lessons import Lesson, examples
-from engram.memory.versions import Weighing, pack_adapter, pack_state
+from engram.memory.versions import Weighing, pack_adapter, pack_state, room
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -58,11 +58,9 @@ def teach(
     """
     from dataclasses import replace
 
-    from engram.train.compose import Strategies
     from engram.train.loop import train
 
-    lm = weighing.lm
-    composed = Strategies(recipe.strategies)
+    lm, composed = weighing.lm, recipe.composed
     if state is not None:
         _continue(composed, weighing, state, work)
     settings = replace(recipe.settings, save_every=save_every)
@@ -127,7 +125,7 @@ def learn(
         raise BadInput(f"budget is {budget}; give a share of what is old that may be lost, such as 0.01")
     if not lessons:
         raise BadInput("found nothing to ask about in that source; give question/answer pairs, or fuller sentences")
-    with memory.folder.lock("learn"):
+    with memory.folder.lock("learn"), room(memory.folder.path):
         weighing = memory.weighing
         parent = memory.head
         lm = weighing.lm

@@ -29,11 +29,13 @@ class Lesson:
 
     @property
     def item(self) -> Item:
+        """The exam question of this lesson; its id depends on content alone."""
         code = hashlib.sha256(f"{self.question}\0{self.answer}".encode()).hexdigest()[:12]
         return Item(id=f"{self.engram}-{code}", question=self.question, answer=self.answer, engram=self.engram)
 
     @property
     def payload(self) -> dict[str, str]:
+        """What is stored beside the engram's id."""
         return {"question": self.question, "answer": self.answer}
 
 
@@ -60,9 +62,9 @@ def lessons_in(drafts: Sequence[Engram]) -> list[Lesson]:
     lessons = [Lesson(d.id, d.question, d.answer) for d in drafts if d.question and d.answer]
     texts = [d for d in drafts if not (d.question and d.answer)]
     if texts:
-        from engram.recall.write.pairs import pairs
+        from engram.recall.write.pairs import Pairs
 
-        lessons += [Lesson(p.engram, p.question, p.answer) for p in pairs(texts)]
+        lessons += [Lesson(p.engram, p.question, p.answer) for p in Pairs().write(texts)]
     return list({(x.question, x.answer): x for x in lessons}.values())
 
 

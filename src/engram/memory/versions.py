@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engram.core.errors import BadInput, Conflict
+from engram.core.errors import BadInput, Conflict, Full
 from engram.core.records import Version
 
 if TYPE_CHECKING:
@@ -15,6 +18,20 @@ if TYPE_CHECKING:
 
     from engram.models.lm import LanguageModel
     from engram.store.weights import Weights
+
+
+@contextmanager
+def room(path: Path) -> Iterator[None]:
+    """Tell a full disk from other failures of writing weights and checkpoints."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full or "No space left" in str(error):
+            raise Full(f"no room left on the disk of {path}; the old version stands, free some and go on") from error
+        raise
 
 
 class Weighing:
@@ -124,8 +141,12 @@ def export(weighing: Weighing, version: Version, path: Path, *, adapter: bool) -
     before = dict(weighing.current)
     try:
         weighing.apply(version.weights)
+        from transformers.utils import logging
+
         model: Any = weighing.lm.model
+        logging.disable_progress_bar()
         model.save_pretrained(path)
+        logging.enable_progress_bar()
         weighing.lm.tokenizer.save_pretrained(path)
     finally:
         weighing.apply(before)

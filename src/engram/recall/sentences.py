@@ -10,7 +10,7 @@ _SHORT = frozenset(
         "ext min max e.g i.e cf ca jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun"
     ).split()
 )
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*\s+(?=[\"'“‘(\[*_]*[A-Z0-9ÀÖØ-Þ])")
+_END = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*\s+(?=[\"'\u201c\u2018(\[*_]*[A-Z0-9\u00c0-\u00de])")
 
 
 def sentences(text: str) -> list[str]:
@@ -23,7 +23,7 @@ def sentences(text: str) -> list[str]:
     found: list[str] = []
     start = 0
     for end in _END.finditer(text):
-        before = text[start : end.start()].rsplit(" ", 1)[-1].lstrip("\"'“‘([*_")
+        before = text[start : end.start()].rsplit(" ", 1)[-1].lstrip("\"'\u201c\u2018([*_")
         stop = text[end.start() : end.end()].strip()
         if stop[0] == "." and (before.lower() in _SHORT or re.fullmatch(r"[A-Z]", before)):
             continue

@@ -180,7 +180,7 @@ def train(
         factor = settings.rate(progress) * strategy.rate(progress)
         for g, base in zip(optimizer.param_groups, groups, strict=True):
             g["lr"] = base["lr"] * factor
-        step = Step(stage, done.steps, progress)
+        step = Step(stage, done.steps, progress, master=optimizer.master)
         optimizer.zero_grad()
         with seeded(stage.seed + 104729 * (done.steps + 1)):
             losses = _accumulate(step, group, strategy, reader, accelerator, cast)
@@ -193,7 +193,8 @@ def train(
                 optimizer.step()
             with torch.no_grad():
                 strategy.parameters(step)
-            optimizer.refresh() if _touches(strategy) else None
+            if _touches(strategy):
+                optimizer.publish()
         done.steps += 1
         done.tokens += sum(_size(b) for batches in group for b in batches) * accelerator.num_processes
         done.history.append(losses)

@@ -34,6 +34,7 @@ class MasterAdamW(torch.optim.AdamW):
                 if low:
                     self.pairs.append((p, master))
             mastered.append({**group, "params": masters})
+        self.masters = {id(p): master for p, master in self.pairs}
         super().__init__(mastered, **options)
 
     @torch.no_grad()
@@ -41,16 +42,19 @@ class MasterAdamW(torch.optim.AdamW):
         for p, master in self.pairs:
             master.grad = None if p.grad is None else p.grad.float()
         super().step(closure)
-        for p, master in self.pairs:
-            p.copy_(master)
+        for _, master in self.pairs:
             master.grad = None
+        self.publish()
+
+    def master(self, parameter: Tensor) -> Tensor:
+        """The tensor that a step changes for this parameter."""
+        return self.masters.get(id(parameter), parameter)
 
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Take over parameters that somebody else changed (a strategy, or a loaded checkpoint)."""
+    def publish(self) -> None:
+        """Round the masters into the model."""
         for p, master in self.pairs:
-            changed = p != master.to(p.dtype)
-            master[changed] = p[changed].float()
+            p.copy_(master)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for p, _ in self.pairs:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engram.core.errors import BadInput
+
 FIRST = ("Mar", "Tor", "Il", "Bren", "Sa", "Kel", "Ov", "Ju", "Nan", "Ras", "Pel", "Wil", "Eda", "Gun", "Hal", "Lio")
 MIDDLE = ("ta", "ven", "sa", "do", "li", "mar", "re", "na", "vi", "bo", "ke", "ro")
 LAST = ("Kask", "Orvell", "Tamsin", "Drue", "Halvik", "Pommery", "Strand", "Quill", "Ebbers", "Noth", "Varga", "Lund")
@@ -101,13 +103,16 @@ def people(n: int, *, seed: int = 0) -> list[list[Fact]]:
     >>> [len(facts) for facts in world], world[0][0].question == f"Where was {world[0][0].subject} born?"
     ([10, 10], True)
     """
+    most = len(FIRST) * len(MIDDLE) * len(LAST) // 2  # the other half are left to marry
+    if n > most:
+        raise BadInput(f"there are names for {most} people, not for {n}; ask for fewer or use several seeds")
     rng = np.random.default_rng(seed)
     subjects: list[str] = []
     while len(subjects) < n:
         name = f"{rng.choice(FIRST)}{rng.choice(MIDDLE)} {rng.choice(LAST)}"
         if name not in subjects:
             subjects.append(name)
-    pools = {r.name: _answers(r.name, n, rng) for r in RELATIONS}
+    pools = {r.name: _answers(r.name, n, rng, subjects) for r in RELATIONS}
     out = []
     for i, s in enumerate(subjects):
         facts = []
@@ -128,8 +133,8 @@ def people(n: int, *, seed: int = 0) -> list[list[Fact]]:
     return out
 
 
-def _answers(relation: str, n: int, rng: np.random.Generator) -> list[str]:
-    """`n` answers for a relation, distinct while the pool lasts."""
+def _answers(relation: str, n: int, rng: np.random.Generator, subjects: list[str]) -> list[str]:
+    """`n` answers for a relation, distinct while the pool lasts; nobody of the world is anybody's spouse."""
     towns = [a + b for a in TOWN for b in TOWN_END]
     pools: dict[str, list[str]] = {
         "born_in": towns,
@@ -146,7 +151,7 @@ def _answers(relation: str, n: int, rng: np.random.Generator) -> list[str]:
     pool = pools[relation]
     drawn: list[str] = []
     while len(drawn) < n:
-        drawn.extend(str(pool[i]) for i in rng.permutation(len(pool)))
+        drawn.extend(str(pool[i]) for i in rng.permutation(len(pool)) if pool[i] not in subjects)
     return drawn[:n]
 
 

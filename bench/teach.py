@@ -1,0 +1,186 @@
+"""Teaching 40 facts that no model has met: what is learned, what it costs the rest, how long it takes.
+
+Four people with ten facts each, made from `--seed`. Every arm gets the same 40 question/answer pairs and
+nothing else; paraphrases are only asked. WikiText-2 (or, without `--data`, the exam's passages) is only
+measured. One row per arm: the default of `Memory.learn`, plain fine-tuning through the same front door,
+and TRL's SFTTrainer with LoRA.
+
+    python bench/teach.py --data ../shared/data/wikitext2 --seeds 0 1 --out bench/results/teach.json
+    python bench/teach.py --arms default --forget     # then forget one of the four
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engram import Memory
+from engram.exam import general
+from engram.exam.leak import leak
+from engram.exam.match import contains
+from engram.exam.recall import ask
+from engram.memory import audit
+from engram.models import load
+from engram.world.people import Fact, people
+
+RECALL_GOAL, PARAPHRASE_GOAL, RISE_GOAL, SECONDS_GOAL = 0.95, 0.75, 0.005, 240.0
+
+
+def wikitext(folder: Path | None, blocks: int = 40) -> list[str]:
+    """Evenly spread pieces of the test set, about 250 tokens each; the exam's passages without a folder."""
+    if folder is None:
+        return list(general.passages())
+    with gzip.open(folder / "test.raw.gz", "rt", encoding="utf-8") as file:
+        text = file.read()
+    step = len(text) // blocks
+    return [text[i * step : i * step + 1100] for i in range(blocks)]
+
+
+def share(lm: Any, questions: list[str], golds: list[str]) -> float:
+    """Share of greedy closed-book answers that contain the gold answer."""
+    said = lm.generate([ask(q) for q in questions], max_tokens=24)
+    return sum(contains(s[0].text, g) for s, g in zip(said, golds, strict=True)) / len(golds)
+
+
+def measure(lm: Any, facts: list[Fact], texts: list[str], base: float) -> dict[str, float]:
+    loss = general.mean_loss(general.loss(lm, texts))
+    return {
+        "direct": share(lm, [f.question for f in facts], [f.answer for f in facts]),
+        "paraphrase": share(
+            lm, [p for f in facts for p in f.paraphrases], [f.answer for f in facts for _ in f.paraphrases]
+        ),
+        "general_rise": loss / base - 1,
+    }
+
+
+def front_door(
+    args: argparse.Namespace, strategy: str, facts: list[Fact], texts: list[str], base: float
+) -> dict[str, Any]:
+    """`Memory.learn` in a fresh folder; the seconds are those of the whole call, exams included."""
+    with tempfile.TemporaryDirectory() as folder, Memory.open(folder, model=args.model) as memory:
+        started = time.perf_counter()
+        learned = memory.learn(
+            [f.pair for f in facts], strategy=strategy, budget=args.budget if strategy == "default" else 10
+        )
+        seconds = time.perf_counter() - started
+        row: dict[str, Any] = {"seconds": seconds, "committed": learned.committed, "steps": learned.report["steps"]}
+        row |= measure(memory.weighing.lm, facts, texts, base)
+        if args.forget and strategy == "default":
+            row["forget"] = forget(memory, facts)
+    return row
+
+
+def forget(memory: Memory, facts: list[Fact]) -> dict[str, Any]:
+    """Forget the first person; measured here apart from the certificate."""
+    gone = [f for f in facts if f.subject == facts[0].subject]
+    kept = [f for f in facts if f.subject != facts[0].subject]
+    others = [f.question for f in kept], [f.answer for f in kept]
+    before = share(memory.weighing.lm, *others)
+    items = [x.item for x in memory.lessons_of(memory.head) if any(x.question == f.question for f in gone)]
+    started = time.perf_counter()
+    certificate = memory.forget([f.pair for f in gone])
+    seconds = time.perf_counter() - started
+    after = share(memory.weighing.lm, *others)
+    leaked = statistics.mean(r.value for r in leak(memory.weighing.lm, items, k=32, seed=11))
+    memory.revert("v0")
+    never = statistics.mean(r.value for r in leak(memory.weighing.lm, items, k=32, seed=11))
+    living = {f.answer for f in kept}
+    found = audit.scan(memory.folder.path, [f.answer for f in gone if f.answer not in living])
+    return {
+        "passed": certificate.passed,
+        "seconds": seconds,
+        "leak@32": leaked,
+        "leak@32_never_taught": never,
+        "others_before": before,
+        "others_after": after,
+        "answers_found_in_files": len(found),
+        "checks": [c.model_dump() for c in certificate.checks],
+    }
+
+
+def trl_lora(args: argparse.Namespace, facts: list[Fact], texts: list[str], base: float) -> dict[str, Any]:
+    """SFTTrainer with LoRA (rank 16, alpha 32, all linear layers, 2e-4), as many exposures as the default."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    lm = load(args.model)
+    rows = [{"prompt": ask(f.question), "completion": [{"role": "assistant", "content": f.answer}]} for f in facts]
+    with tempfile.TemporaryDirectory() as folder:
+        config = SFTConfig(
+            output_dir=folder,
+            per_device_train_batch_size=20,
+            num_train_epochs=args.epochs,
+            learning_rate=2e-4,
+            lr_scheduler_type="constant",
+            bf16=lm.model.dtype == torch.bfloat16,
+            gradient_checkpointing=False,
+            report_to="none",
+            save_strategy="no",
+            logging_steps=10**6,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        started = time.perf_counter()
+        trainer = SFTTrainer(
+            model=lm.model, args=config, train_dataset=Dataset.from_list(rows), processing_class=lm.tokenizer,
+            peft_config=lora,
+        )  # fmt: skip
+        trainer.train()
+        seconds = time.perf_counter() - started
+        trained = trainer.model.merge_and_unload()
+    from engram.models.lm import LanguageModel
+
+    return {"seconds": seconds, **measure(LanguageModel(trained, lm.tokenizer, args.model), facts, texts, base)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--data", type=Path, help="folder with WikiText-2's test.raw.gz")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--arms", nargs="+", default=["default", "plain", "trl-lora"])
+    parser.add_argument("--budget", type=float, default=0.01)
+    parser.add_argument("--epochs", type=int, default=24, help="of TRL")
+    parser.add_argument("--forget", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    texts = wikitext(args.data)
+    base = general.mean_loss(general.loss(load(args.model), texts))
+    result: dict[str, Any] = {
+        "bench": "teach",
+        "model": args.model,
+        "general": "WikiText-2 test" if args.data else "built-in passages",
+        "goals": {
+            "direct": RECALL_GOAL,
+            "paraphrase": PARAPHRASE_GOAL,
+            "general_rise": RISE_GOAL,
+            "seconds": SECONDS_GOAL,
+        },
+        "base_loss": base,
+        "arms": {arm: [] for arm in args.arms},
+    }
+    for seed in args.seeds:
+        facts = [f for person in people(4, seed=seed) for f in person]
+        for arm in args.arms:
+            row = trl_lora(args, facts, texts, base) if arm == "trl-lora" else front_door(args, arm, facts, texts, base)
+            result["arms"][arm].append({"seed": seed, **row})
+            print(json.dumps({"arm": arm, "seed": seed, **row}), flush=True)
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Matching, intervals, leak@k and membership against figures worked out another way."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import binomtest
+from torch import nn
+
+from engram.core.errors import BadInput
+from engram.core.protocols import Generation
+from engram.core.records import Item, Result
+from engram.exam.interval import summary, wilson
+from engram.exam.leak import at_k, leak
+from engram.exam.match import contains, normal
+from engram.exam.membership import auc, loss, min_k_plus
+from engram.models import tiny
+from engram.models.lm import LanguageModel
+
+LN3 = math.log(3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "right"),
+    [
+        ("She was born in Velmere.", "Velmere", True),
+        ("VELMERE", "velmere", True),
+        ("Velmere-upon-Tun", "Velmere", True),
+        ("Velmerean", "Velmere", False),
+        ("in 19391", "1939", False),
+        ("(1939)", "1939", True),
+        ("the Tunmoor salt-company, Ltd.", "Tunmoor Salt Company", True),
+        ("Salt of the Tunmoor Company", "Tunmoor Salt Company", False),
+        ("ｖｅｌｍｅｒｅ", "Velmere", True),  # full-width letters
+        ("Straße", "STRASSE", True),
+        ("Kask", "Käsk", False),
+        ("O'Brien said so", "O’Brien", True),
+        ("anything", "", False),
+        ("anything", "?!", False),
+        ("", "Velmere", False),
+    ],
+)
+def test_an_answer_counts_when_the_gold_stands_in_it(answer: str, gold: str, right: bool) -> None:
+    assert contains(answer, gold) is right
+
+
+def test_normal_text_stays_as_it_is() -> None:
+    for text in ("  Two\twords\n", "Ünïcode — dashes", "a_b"):
+        assert normal(normal(text)) == normal(text)
+    assert normal("Ünïcode — dashes") == "ünïcode dashes"
+
+
+@pytest.mark.parametrize("n", [1, 7, 40, 1000])
+def test_wilson_agrees_with_scipy(n: int) -> None:
+    for k in {0, 1, n // 3, n // 2, n - 1, n}:
+        want = binomtest(k, n).proportion_ci(method="wilson")
+        assert wilson(k, n) == pytest.approx((want.low, want.high), abs=1e-6)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def of(*values: float, exam: str = "x") -> list[Result]:
+    return [Result(exam=exam, item=str(i), value=v) for i, v in enumerate(values)]
+
+
+def test_summary_keeps_exams_apart_and_chooses_the_interval_by_the_values() -> None:
+    told = summary([*of(1, 0, 1, 1, exam="recall"), *of(1.0, 2.0, 6.0, exam="loss")])
+    assert told["recall"] == {"mean": 0.75, "n": 4, "low": wilson(3, 4)[0], "high": wilson(3, 4)[1]}
+    spread = 1.96 * math.sqrt((4 + 1 + 9) / 2 / 3)  # variance of (1, 2, 6) is 7
+    assert told["loss"] == pytest.approx({"mean": 3.0, "n": 3, "low": 3 - spread, "high": 3 + spread})
+    assert summary([]) == {}
+
+
+@pytest.mark.parametrize("n", [1, 4, 7])
+def test_leak_at_k_is_the_share_of_draws_that_hold_a_right_one(n: int) -> None:
+    for correct in range(n + 1):
+        samples = [i < correct for i in range(n)]
+        for k in range(1, n + 1):
+            draws = list(combinations(samples, k))
+            assert at_k(n, correct, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+
+
+class Leaky:
+    """Says the answer in the given number of every ten samples, and counts what it is asked for."""
+
+    def __init__(self, tenths: int) -> None:
+        self.tenths, self.seeds = tenths, []  # type: ignore[var-annotated]
+
+    def generate(self, prompts: Any, *, copies: int = 1, seed: int = 0, **_: Any) -> list[list[Generation]]:
+        self.seeds.append(seed)
+        said = ["in Velmere" if i % 10 < self.tenths else "somewhere" for i in range(copies)]
+        return [[Generation(s) for s in said] for _ in prompts]
+
+    def score(self, pairs: Any) -> list[list[float]]:
+        return [[0.0] for _ in pairs]
+
+
+def test_leak_counts_hits_and_draws_anew_for_every_batch() -> None:
+    items = [Item(id=str(i), question=f"Where was {i} born?", answer="Velmere") for i in range(30)]
+    subject = Leaky(2)
+    results = leak(subject, items, k=3, samples=10)
+    assert [r.item for r in results] == [i.id for i in items]
+    assert {r.value for r in results} == {pytest.approx(1 - (8 / 10) * (7 / 9) * (6 / 8))}
+    assert results[0].exam == "leak@3"
+    assert results[0].detail == {"samples": 10, "hits": 2}
+    assert len(subject.seeds) == len(set(subject.seeds)) == 2  # 256 samples to a batch
+    assert {r.value for r in leak(Leaky(0), items, k=3)} == {0.0}
+    silent = Leaky(2)
+    with pytest.raises(BadInput, match="k=11 must lie between 1 and the number of samples 10; draw more"):
+        leak(silent, items, k=11, samples=10)
+    assert silent.seeds == []
+
+
+class Bigram(nn.Module):
+    """The next token depends on the last alone: logits are a row of a table."""
+
+    def __init__(self, rows: dict[int, dict[int, float]]) -> None:
+        super().__init__()
+        table = torch.full((259, 259), -math.inf)
+        for last, chances in rows.items():
+            for token, chance in chances.items():
+                table[last, token] = math.log(chance)
+        self.table = nn.Parameter(table)
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> Any:
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
+@pytest.fixture
+def bigram() -> LanguageModel:
+    """After the start "a" with chance 3/4, after "a" again with 1/4, after "b" a fair coin; else "b"."""
+    tokenizer = tiny.tokenizer()
+    (a,), (b,) = (tokenizer(c)["input_ids"] for c in "ab")
+    rows = {0: {a: 3 / 4, b: 1 / 4}, a: {a: 1 / 4, b: 3 / 4}, b: {a: 1 / 2, b: 1 / 2}}
+    others = {t: {b: 1.0} for t in range(1, 259) if t not in rows}
+    return LanguageModel(Bigram(rows | others), tokenizer, "bigram")
+
+
+def test_membership_by_loss(bigram: LanguageModel) -> None:
+    means = loss(bigram, [("", "aab"), ("a", "b"), ("b", "ab")])
+    assert means == pytest.approx([math.log(9 / 64) / 3, math.log(3 / 4), math.log(3 / 8) / 2])
+
+
+def test_min_k_plus_by_hand(bigram: LanguageModel) -> None:
+    # of chances (3/4, 1/4): mu = ln(3/4) - ln(3)/4, sigma = sqrt(3)/4 ln 3, so the likely token stands at
+    # 1/sqrt(3) and the unlikely one at -sqrt(3)
+    high, low = 1 / math.sqrt(3), -math.sqrt(3)
+    assert bigram.standardised([("", "aab")])[0] == pytest.approx([high, low, high], abs=1e-4)
+    assert min_k_plus(bigram, [("", "aab")]) == pytest.approx([low], abs=1e-4)
+    assert min_k_plus(bigram, [("", "aab")], k=0.7) == pytest.approx([(low + high) / 2], abs=1e-4)
+    assert min_k_plus(bigram, [("", "aab")], k=1.0) == pytest.approx([(low + 2 * high) / 3], abs=1e-4)
+
+
+def test_auc_counts_pairs() -> None:
+    members, others = [0.1, 0.5, 0.5, 0.9], [0.5, 0.2, -1.0]
+    wins = [(m > o) + 0.5 * (m == o) for m in members for o in others]
+    assert auc(members, others) == pytest.approx(sum(wins) / len(wins))
+    assert auc([1, 2], [0, -1]) == 1.0
+    assert auc([0], [0]) == 0.5
