@@ -37,7 +37,9 @@ class Subject:
 
     def generate(self, prompts: Sequence[Prompt], *, max_tokens: int = 64, **_: Any) -> list[list[Generation]]:
         self.budgets.append(max_tokens)
-        return [[Generation(f"It is {self.known[q]}." if q in self.known else "I do not know.")] for q in asked(prompts)]
+        return [
+            [Generation(f"It is {self.known[q]}." if q in self.known else "I do not know.")] for q in asked(prompts)
+        ]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[list[float]]:
         questions = asked([p for p, _ in pairs])
@@ -111,7 +113,7 @@ def test_foils_are_answers_to_the_same_kind_of_question() -> None:
 
     results = recognition(Watch(told), told)
     gold = {i.question: i.answer for i in told}
-    assert sum(kinds[a] == kinds[gold[q]] for q, a in pairs) > 0.95 * len(pairs)
+    assert [(q, a) for q, a in pairs if kinds[a] != kinds[gold[q]]] == []
     assert len(set(pairs)) == len(pairs) == 400
     assert {r.value for r in results} == {0.0}, "gold must be likelier than the foils, not as likely"
 

@@ -432,6 +432,31 @@ def test_null_space_holds_only_what_is_trained_and_keeps_to_its_tokens() -> None
     assert 20 <= guard.covariances.tokens < 20 + 12
 
 
+def test_null_space_does_not_measure_again_when_a_stage_goes_on(tmp_path: Path) -> None:
+    bench, start = BENCHES["lm"], llama()
+    settings = Settings(lr=1e-2, steps=4, batch_size=4, save_every=0.0)
+
+    class Killed(Exception):
+        pass
+
+    def kill(step: Step, losses: dict[str, float]) -> None:
+        if step.index == 2:
+            raise Killed
+
+    def run(**more: Any) -> tuple[nn.Module, int]:
+        model, guard = copy.deepcopy(start), NullSpace()
+        train(model, bench.tasks[1], [Replay(), guard], settings, old=bench.tasks[0], **more)
+        return model, guard.covariances.tokens
+
+    whole, tokens = run()
+    assert tokens == sum(len(e["input_ids"]) for task in bench.tasks for e in task)
+    with pytest.raises(Killed):
+        run(folder=tmp_path, on_step=kill)
+    resumed, again = run(folder=tmp_path)
+    assert again == tokens
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
 def test_null_space_of_transposed_weights() -> None:
     from transformers.pytorch_utils import Conv1D
 

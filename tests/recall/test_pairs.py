@@ -87,8 +87,8 @@ def test_a_leaning_sentence_is_asked_about_under_its_heading() -> None:
 
 def test_fields_and_tables_are_asked_by_their_names() -> None:
     text = (
-        "# Harbour Office\n\n- **Phone**: 4711 220\n- Opening hours: 08:00 to 17:30\n- Manager: Marta Kask\n- Note: be kind\n\n"
-        "| Quay | Depth |\n|------|-------|\n| North | 9 m |\n\n```\nKey: value\n```\n"
+        "# Harbour Office\n\n- **Phone**: 4711 220\n- Opening hours: 08:00 to 17:30\n- Manager: Marta Kask\n"
+        "- Note: be kind\n\n| Quay | Depth |\n|------|-------|\n| North | 9 m |\n\n```\nKey: value\n```\n"
     )
     made = Pairs(cloze="never").write(Chunks().write(text))
     assert [(p.question, p.answer, p.kind) for p in made] == [

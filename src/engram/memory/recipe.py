@@ -100,7 +100,7 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
         NullSpace(energy=0.9, remember=False),
         WiseFT(),
     ]
-    return Recipe(strategies, _settings(lessons, lr=7e-4, seed=seed), COPIES, {"strategies": "default"})
+    return Recipe(strategies, _settings(lessons, lr=9e-4, seed=seed), COPIES, {"strategies": "default"})
 
 
 def _texts(lm: LanguageModel, general: Sequence[str]) -> list[dict[str, Any]]:

