@@ -92,7 +92,7 @@ class SelfReplay(Strategy):
                 [[start]],
                 max_tokens=self.length,
                 temperature=self.temperature,
-                copies=min(32, self.count - len(rows)),
+                copies=min(128, self.count - len(rows)),
                 generator=generator,
             )
             rows.extend([start, *row] for row in written)

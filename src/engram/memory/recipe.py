@@ -72,13 +72,13 @@ def _settings(lessons: Sequence[Lesson], *, lr: float, seed: int) -> Settings:
 
     batch = max(4, min(20, len(lessons)))
     steps = max(24, math.ceil(EXPOSURES * len(lessons) / batch))
-    return Settings(lr=lr, steps=steps, batch_size=batch, schedule="cosine", warmup=0.05, seed=seed, bucket=False)
+    return Settings(lr=lr, steps=steps, batch_size=batch, schedule="cosine", warmup=0.05, seed=seed)
 
 
 def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[str] | None, seed: int) -> Recipe:
     """What won the table of `bench/teach.py`.
 
-    Only the gate and up projections above the lower quarter move, only where the inputs of the
+    Only the gate and up projections above the lower half move, only where the inputs of the
     model's own text do not reach, while that text is distilled; then back as far as the lessons allow.
     """
     from engram.learn.kl import KL
@@ -92,13 +92,13 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
     layers = getattr(lm.model.config, "num_hidden_layers", 1)
     texts = None if general is None else _texts(lm, general)
     strategies: list[Strategy] = [
-        SelfReplay(examples=128, length=64, batch=6, start=lm.start, texts=texts),
+        SelfReplay(examples=128, length=64, batch=4, start=lm.start, texts=texts),
         Replay(ratio=0.25),
         KL(weight=2.0, replace=True),
         Selective(part="gate_up"),
-        FreezeBottom(layers=layers // 4, after=0),
-        NullSpace(energy=0.9, remember=False),
-        WiseFT(),
+        FreezeBottom(layers=layers // 2, after=0),
+        NullSpace(energy=0.9, remember=False, every=4),
+        WiseFT(shares=(0.9, 0.8, 0.7), most=64),
     ]
     return Recipe(strategies, _settings(lessons, lr=9e-4, seed=seed), COPIES, {"strategies": "default"})
 
