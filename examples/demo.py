@@ -1,7 +1,7 @@
 """The whole loop on a real model and a real file: remember, ask, learn, examine, forget, certify, report.
 
-    make demo                  # the handbook of a place that does not exist
-    make demo FILE=my.md       # your own
+make demo                  # the handbook of a place that does not exist
+make demo FILE=my.md       # your own
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import argparse
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from engram import EngramError, Memory
@@ -25,48 +27,59 @@ FORGET = "Marta Kask"
 def main() -> int:
     parser = argparse.ArgumentParser(description="teach a model a file, keep the rest, forget a person, show it")
     parser.add_argument("file", nargs="?", default=str(HANDBOOK))
-    parser.add_argument("--folder", default="demo", help="where the memory is made (replaced if it is a demo's)")
+    parser.add_argument("--folder", default="demo", help="where the memory is made; a memory there is replaced")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--embedder", default="minilm")
     parser.add_argument("--forget", help="what to forget (default: a person of the handbook, or the first answer)")
     args = parser.parse_args()
-    console = Console()
+    console = Console(highlight=False)
     folder = Path(args.folder)
     if (folder / "memory.db").exists():
         shutil.rmtree(folder)
     started = time.monotonic()
     try:
         with Memory.open(folder, model=args.model, embedder=args.embedder) as memory:
-            run(memory, Path(args.file), args.forget, console)
+            committed = run(memory, Path(args.file), args.forget, console)
     except EngramError as error:
-        console.print(f"engram: {error}", style="red", highlight=False)
+        console.print(f"engram: {error}", style="red", markup=False)
         return 2
-    console.print(f"\n{time.monotonic() - started:.0f} seconds. The memory is in {folder}/, the report in {folder}/report.html.")
-    return 0
+    console.print(
+        f"\n{time.monotonic() - started:.0f} seconds. The memory is in {folder}/, the page is {folder}/report.html"
+    )
+    return 0 if committed else 1
 
 
-def run(memory: Memory, file: Path, forget: str | None, console: Console) -> None:
+@contextmanager
+def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars, one for each thing told about."""
+    with Progress(console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=of)
+            progress.update(tasks[what], completed=done)
+
+        yield tell
+
+
+def run(memory: Memory, file: Path, forget: str | None, console: Console) -> bool:
+    """The five steps; False when learning was rolled back."""
     console.rule(f"1. Remember {file.name} as text")
     engrams = memory.remember(str(file))
     console.print(f"{len(engrams)} engrams, durable and searchable.")
 
-    with Progress(console=console, transient=True) as bars:
-        tasks: dict[str, object] = {}
-
-        def progress(what: str, done: int, of: int) -> None:
-            task = tasks.setdefault(what, bars.add_task(what, total=of))
-            bars.update(task, completed=done, total=of)  # type: ignore[arg-type]
-
-        console.rule("2. Learn it into the weights, or roll back")
-        learned = memory.learn(str(file), budget=0.02, progress=progress)
+    console.rule("2. Learn it into the weights, or roll back")
+    with bars(console) as tell:
+        learned = memory.learn(str(file), budget=0.02, progress=tell)
     report = learned.report
     if not learned.committed:
         console.print(learned.reason)
-        return
+        return False
     console.print(
-        f"version {learned.version}: {report['recall']:.0%} of its questions answered closed-book after "
-        f"{report['seconds']:.0f} s; general loss {report['general_rise']:+.2%}; "
-        f"quiz {report['quiz_before']:.0%} before, {report['quiz_after']:.0%} after."
+        f"Version {learned.version}: {report['recall']:.0%} of its questions answered closed-book after "
+        f"{report['seconds']:.0f} s of training; general loss {report['general_rise']:+.2%}; "
+        f"quiz of common knowledge {report['quiz_before']:.0%} before, {report['quiz_after']:.0%} after."
     )
 
     console.rule("3. Ask: from the text, and from the weights alone")
@@ -80,19 +93,20 @@ def run(memory: Memory, file: Path, forget: str | None, console: Console) -> Non
 
     what = forget or (FORGET if file == HANDBOOK else items[0].answer)
     console.rule(f"4. Forget {what}")
-    with Progress(console=console, transient=True) as bars:
-        tasks = {}
-        certificate = memory.forget(what, progress=progress)
-    console.print(str(certificate), highlight=False)
+    with bars(console) as tell:
+        certificate = memory.forget(what, progress=tell)
+    console.print(str(certificate), markup=False)
     for item in [i for i in items if what in i.question or what in i.answer][:3]:
-        console.print(f"  {item.question} -> {memory.ask(item.question, form='weights').text}", highlight=False)
+        console.print(f"  {item.question} -> {memory.ask(item.question, form='weights').text}", markup=False)
 
-    console.rule("5. Examine and report")
-    exams = memory.exam()["exams"]
+    console.rule("5. Examine what is left, and report")
+    with bars(console) as tell:
+        exams = memory.exam(progress=tell)["exams"]
     for name, figure in exams.items():
         unit = "nats" if name.startswith("general") else ""
-        console.print(f"  {name}: {figure['mean']:.3f} {unit} (n={figure['n']})", highlight=False)
+        console.print(f"  {name}: {figure['mean']:.3f} {unit} (n={figure['n']})")
     memory.report(memory.folder.path / "report.html")
+    return True
 
 
 if __name__ == "__main__":

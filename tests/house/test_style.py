@@ -101,7 +101,8 @@ ERRORS = {n for n, e in vars(errors).items() if isinstance(e, type) and issubcla
 STEP = re.compile(
     r"\b(try|run|give|use|pass|check|leave|set|list|start|write|name|free|install|go|make|choose|serve|"
     r"close|wait|ask|change|delete|save|send|lower|raise|pick|update|upgrade|take|call|add|shorten|open|"
-    r"restore|see|look|convert|mend|rename|decode|default|defaults|repeat|revert|move|drop|remove|teach|remember|learn|train|draw|reduce|end|stop)\b"
+    r"restore|see|look|convert|mend|rename|decode|default|defaults|repeat|revert|move|drop|remove|teach|remember|"
+    r"learn|train|draw|reduce|end|stop)\b"
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engram.core.protocols import Prompt
-from engram.kit.sample import _shared, pad_left, sample
+from engram.kit.sample import shared, pad_left, sample
 from engram.models import load, tiny
 from engram.models.lm import LanguageModel
 
@@ -85,9 +85,9 @@ def test_stop_tokens_end_a_row_and_leave_the_others_alone(lm: LanguageModel) -> 
 
 @pytest.mark.parametrize("copies", [1, 3])
 def test_log_probabilities_are_those_of_the_model_at_temperature_one(lm: LanguageModel, copies: int) -> None:
-    shared = [[{"role": "user", "content": f"Tell me about the {w}."}] for w in ("bell", "flood", "tower of Velm")]
-    encoded = [lm.tokens(p) for p in shared]
-    assert _shared(encoded) >= 8, "this test cannot fail: nothing is read once"
+    asked = [[{"role": "user", "content": f"Tell me about the {w}."}] for w in ("bell", "flood", "tower of Velm")]
+    encoded = [lm.tokens(p) for p in asked]
+    assert shared(encoded) >= 8, "this test cannot fail: nothing is read once"
     g = torch.Generator().manual_seed(5)
     tokens, scores = sample(
         lm.model, encoded, max_tokens=8, temperature=1.5, copies=copies, stop=lm.stop, pad=2, generator=g
@@ -101,10 +101,10 @@ def test_log_probabilities_are_those_of_the_model_at_temperature_one(lm: Languag
 
 
 def test_copies_and_what_prompts_share_give_the_text_of_one_by_one(lm: LanguageModel) -> None:
-    shared: list[Prompt] = [f"In the year of the flood {w}" for w in ("", "Velm sank", "the bell of Velm sank")]
-    assert _shared([lm.tokens(p) for p in shared]) >= 8
-    alone = [lm.generate([p], max_tokens=10)[0][0] for p in shared]
-    for together in (lm.generate(shared, max_tokens=10, copies=4), lm.generate([*shared, *shared], max_tokens=10)):
+    asked: list[Prompt] = [f"In the year of the flood {w}" for w in ("", "Velm sank", "the bell of Velm sank")]
+    assert shared([lm.tokens(p) for p in asked]) >= 8
+    alone = [lm.generate([p], max_tokens=10)[0][0] for p in asked]
+    for together in (lm.generate(asked, max_tokens=10, copies=4), lm.generate([*asked, *asked], max_tokens=10)):
         for n, many in enumerate(together):
             for one in many:
                 assert one.text == alone[n % 3].text
@@ -195,9 +195,11 @@ def test_padding_and_sharing() -> None:
     ids, mask = pad_left([[5], [6, 7, 8]], 2)
     assert ids.tolist() == [[2, 2, 5], [6, 7, 8]]
     assert mask.tolist() == [[0, 0, 1], [1, 1, 1]]
-    assert _shared([[1, 2, 3], [1, 2, 4], [1, 2]]) == 1  # each keeps one of its own
-    assert _shared([[1, 2, 3], [1, 2, 3]]) == 2
-    assert _shared([[1], [2, 3]]) == 0
+    long = list(range(20))
+    assert shared([[*long, 3], [*long, 4], long]) == 19  # each keeps one of its own
+    assert shared([[*long, 3], [*long, 3]]) == 20
+    assert shared([[1, 2, 3], [1, 2, 4]]) == 0  # not worth a pass of its own
+    assert shared([long]) == 0
 
 
 @pytest.mark.parametrize(
@@ -222,3 +224,15 @@ def test_a_tiny_model_is_its_seed_and_leaves_the_generator_alone() -> None:
     assert not torch.equal(a.lm_head.weight, c.lm_head.weight)
     assert a.lm_head.weight is a.model.embed_tokens.weight
     assert not a.training
+
+
+def test_drawing_follows_the_probabilities() -> None:
+    """10,000 draws of each row: every frequency within four standard errors, impossible tokens never."""
+    from engram.kit.sample import _draw
+
+    wanted = torch.tensor([[0.5, 0.0, 0.3, 0.2], [0.0, 0.0, 0.0, 1.0]])
+    rows = wanted.repeat_interleave(10_000, 0)
+    drawn = _draw(rows, torch.Generator().manual_seed(0)).view(2, -1)
+    for probabilities, tokens in zip(wanted, drawn, strict=True):
+        counts = torch.bincount(tokens, minlength=4) / len(tokens)
+        assert ((counts - probabilities).abs() <= 4 * (probabilities * (1 - probabilities) / len(tokens)).sqrt()).all()

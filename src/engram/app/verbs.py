@@ -197,7 +197,6 @@ def vet(given: dict[str, Any]) -> None:
         make(chosen)
 
 
-
 def pairs(path: str) -> list[dict[str, Any]]:
     """The question and answer pairs of a .json (one list) or .jsonl (one per line) file."""
     try:

@@ -28,7 +28,7 @@ LEAK_MARGIN = 0.02
 MEMBER_MARGIN = 1.0
 RELEARN_RATIO = 0.7
 KEPT_SHARE = 0.95
-RELEARN_STEPS = 6
+RELEARN_STEPS = 5
 CONTROLS = 12
 STAND_INS = (
     "Orbek Hantle", "Wilda Pruss", "Quarin Stellow", "Febba Cordane", "Ulmo Trevane", "Isgard Poole", "Renka Mabbit",
@@ -52,9 +52,9 @@ def secrets(memory: Memory, gone: Sequence[Gone]) -> list[str]:
                 found[text] = None
         for at in range(0, max(1, len(e.text) - 24), 24):
             found[e.text[at : at + 24]] = None
-        for word in re.findall(r"\b[A-Z0-9]\w{4,}", e.text):
-            if normal(word) not in words:
-                found[word] = None
+        for name in re.findall(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)+", e.text):
+            if not words.issuperset(normal(name).split()):
+                found[name] = None
     return [s for s in found if len(s.strip()) >= 3 and not contains(left, s) and s not in left]
 
 
@@ -148,7 +148,7 @@ def weights(
     after = exams.recall(live.lm, [x.item for x in kept])
     loss = ability.mean_loss(ability.loss(live.lm))
     tell(f"leak@{k}", 1)
-    leaked = leak(live.lm, items, k=k, seed=seed)
+    leaked = leak(live.lm, items, k=k, max_tokens=16, seed=seed)
     tell("membership", 2)
     scores = {n: _membership(f, live.lm, own, others) for n, f in SCORES.items()}
     tell("relearning", 3)
@@ -156,7 +156,7 @@ def weights(
     tell("the version that never saw it", 4)
     current = dict(live.current)
     live.apply(start.weights)
-    reference = leak(live.lm, items, k=k, seed=seed)
+    reference = leak(live.lm, items, k=k, max_tokens=16, seed=seed)
     reference_loss = ability.mean_loss(ability.loss(live.lm))
     references = {n: _membership(f, live.lm, own, others) for n, f in SCORES.items()}
     live.apply(current)

@@ -203,10 +203,19 @@ def _repeat(
         recipe = recipes.make(spec, weighing.lm, lessons, seed=seed)
         snapshot = weighing.snapshot()
         index = int(version.recipe.get("index", 1))
+        clean = version.parent == removal.start.id  # its text was written by a model that never saw the forgotten
         taught = teach(
-            weighing, lessons, old, recipe, state=parent.state, index=index, work=work, progress=progress,
+            weighing,
+            lessons,
+            old,
+            recipe,
+            state=parent.state,
+            written=version.state if clean else None,
+            index=index,
+            work=work,
+            progress=progress,
             save_every=memory.save_every,
-        )  # fmt: skip
+        )
         weighing.interpolate(snapshot, float(version.recipe.get("alpha", 1.0)))
         manifest = weighing.write(snapshot)
         done = {"weights": manifest, "adapter": taught.adapter, "state": taught.state}

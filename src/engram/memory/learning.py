@@ -49,12 +49,14 @@ def teach(
     state: str | None,
     index: int,
     work: Path,
+    written: str | None = None,
     progress: Progress | None = None,
     save_every: float = 30.0,
 ) -> Taught:
     """Train the live model on lessons; killed and called again with the same arguments, it goes on.
 
-    `state` is the blob with what the same strategies kept from the stage before, if any.
+    `state` is the blob with what the same strategies kept from the stage before, if any. `written` is
+    one to take the text from that the untaught model wrote, so that it need not be written again.
     """
     from dataclasses import replace
 
@@ -63,6 +65,8 @@ def teach(
     lm, composed = weighing.lm, recipe.composed
     if state is not None:
         _continue(composed, weighing, state, work)
+    elif written is not None:
+        _continue(composed, weighing, written, work, only="SelfReplay")
     settings = replace(recipe.settings, save_every=save_every)
     steps = settings.steps or 0
     shown = (lambda step, _: progress("learning", step.index + 1, steps)) if progress else None
@@ -89,8 +93,8 @@ def teach(
     )
 
 
-def _continue(composed: Any, weighing: Weighing, state: str, work: Path) -> None:
-    """Give strategies what those of the same name kept."""
+def _continue(composed: Any, weighing: Weighing, state: str, work: Path, only: str = "") -> None:
+    """Give strategies what those of the same name kept; with `only`, just that one."""
     from engram.kit import state as states
 
     folder = work / "carried"
@@ -100,7 +104,7 @@ def _continue(composed: Any, weighing: Weighing, state: str, work: Path) -> None
     saved = {p["name"]: p["state"] for p in states.load(folder)["parts"]}
     shutil.rmtree(folder)
     for part in composed.parts:
-        if type(part).__name__ in saved:
+        if type(part).__name__ in saved and only in ("", type(part).__name__):
             part.load_state_dict(saved[type(part).__name__])
 
 

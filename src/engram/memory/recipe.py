@@ -64,7 +64,7 @@ def make(
 
 
 COPIES = 12
-EXPOSURES = 32
+EXPOSURES = 36
 
 
 def _settings(lessons: Sequence[Lesson], *, lr: float, seed: int) -> Settings:
@@ -79,7 +79,7 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
     """What won the table of `bench/teach.py`.
 
     Only the gate and up projections above the lower half move, only where the inputs of the
-    model's own text do not reach, while that text is distilled; then back as far as the lessons allow.
+    model's own text do not reach, while that text is distilled.
     """
     from engram.learn.kl import KL
     from engram.learn.null_space import NullSpace
@@ -87,7 +87,6 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
     from engram.learn.self_replay import SelfReplay
     from engram.learn.spurious_forgetting import FreezeBottom
     from engram.learn.teach_lmm_skills import Selective
-    from engram.learn.wise_ft import WiseFT
 
     layers = getattr(lm.model.config, "num_hidden_layers", 1)
     texts = None if general is None else _texts(lm, general)
@@ -98,7 +97,6 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
         Selective(part="gate_up"),
         FreezeBottom(layers=layers // 2, after=0),
         NullSpace(energy=0.9, remember=False, every=4),
-        WiseFT(shares=(0.9, 0.8, 0.7), most=64),
     ]
     return Recipe(strategies, _settings(lessons, lr=9e-4, seed=seed), COPIES, {"strategies": "default"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from engram.core.errors import BadInput
 from engram.core.protocols import Generation, Prompt
 from engram.kit.divergence import kl
 from engram.kit.readout import IGNORE, Reader, Readout
-from engram.kit.sample import sample
+from engram.kit.sample import beginning, sample, shared
 from engram.models import source, tiny
 
 
@@ -160,23 +161,30 @@ class LanguageModel:
         ]
 
     def _reads(self, examples: list[tuple[list[int], list[int]]], batch: int) -> Iterator[tuple[list[int], Readout]]:
-        """Readouts of (prompt, continuation) token pairs in batches of like length."""
+        """Readouts of (prompt, continuation) token pairs in batches of like length; a shared beginning is read once."""
         order = sorted(range(len(examples)), key=lambda i: len(examples[i][0]) + len(examples[i][1]))
         self.model.eval()
+        head = shared([h for h, _ in examples])
+        past = beginning(self.model, examples[0][0][:head]) if head else None
         for at in range(0, len(order), batch):
             chosen = order[at : at + batch]
-            width = max(len(h) + len(t) for h, t in (examples[i] for i in chosen))
+            rows = [(examples[i][0][head:], examples[i][1]) for i in chosen]
+            width = max(len(h) + len(t) for h, t in rows)
             ids = torch.zeros(len(chosen), width, dtype=torch.long)
             labels = torch.full_like(ids, IGNORE)
-            mask = torch.zeros_like(ids)
-            for row, i in enumerate(chosen):
-                head, tail = examples[i]
-                n = len(head) + len(tail)
-                ids[row, :n] = torch.tensor(head + tail)
-                labels[row, len(head) : n] = torch.tensor(tail)
-                mask[row, :n] = 1
-            inputs = {"input_ids": ids, "labels": labels, "attention_mask": mask}
-            yield chosen, self.reader({k: v.to(self.device) for k, v in inputs.items()})
+            mask = torch.zeros(len(chosen), head + width, dtype=torch.long)
+            mask[:, :head] = 1
+            for row, (own, tail) in enumerate(rows):
+                n = len(own) + len(tail)
+                ids[row, :n] = torch.tensor(own + tail)
+                labels[row, len(own) : n] = torch.tensor(tail)
+                mask[row, head : head + n] = 1
+            positions = torch.arange(head, head + width).expand(len(chosen), -1)
+            inputs = {"input_ids": ids, "labels": labels, "attention_mask": mask, "position_ids": positions}
+            cache = copy.deepcopy(past)
+            if cache is not None:
+                cache.batch_repeat_interleave(len(chosen))
+            yield chosen, self.reader({k: v.to(self.device) for k, v in inputs.items()}, cache)
 
 
 def load(name: str, *, dtype: torch.dtype | None = None, device: str | None = None) -> LanguageModel:

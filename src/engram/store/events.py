@@ -57,7 +57,7 @@ def blobs(vectors: Any, count: int, dimension: int | None) -> list[bytes] | None
         return None
     array: NDArray[np.float32] = np.ascontiguousarray(vectors, dtype=np.float32)
     if array.ndim != 2 or len(array) != count:
-        raise BadInput(f"vectors have shape {array.shape}, expected ({count}, dimension): one row per engram")
+        raise BadInput(f"vectors have shape {array.shape}, not ({count}, dimension); give one row per engram")
     if dimension is not None and array.shape[1] != dimension:
         raise BadInput(f"vectors have {array.shape[1]} dimensions, this memory has {dimension}; use its embedder")
     if not np.isfinite(array).all():
@@ -141,7 +141,8 @@ def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[En
         new = [Engram(**{**dict(e), **changes}) for e in old]
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(f"an engram's {first['loc'][0]} may not be {first['input']!r}: {first['msg']}") from error
+        field, value = first["loc"][0], first["input"]
+        raise BadInput(f"an engram's {field} may not be {value!r}: {first['msg']}; give another") from error
     columns = {k: ",".join(v) if k == "forms" else v for k, v in changes.items()}
     if "valid_to" in changes:
         columns["ends"] = seconds(changes["valid_to"])

@@ -74,7 +74,7 @@ def put_results(db: Database, version: str | None, results: Iterable[Result]) ->
     rows = []
     for r in results:
         if not math.isfinite(r.value):
-            raise BadInput(f"the result of item {r.item!r} in exam {r.exam!r} is {r.value}; results are finite numbers")
+            raise BadInput(f"the result of item {r.item!r} in exam {r.exam!r} is {r.value}; give a finite number")
         told = r.model_copy(update={"version": version or r.version})
         rows.append((told.version or "", r.exam, r.item, r.seed, r.engram, told.to_json()))
     db.executemany(

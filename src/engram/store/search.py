@@ -152,7 +152,9 @@ class Search:
     def _unit(self, vector: Any) -> NDArray[np.float32]:
         one = np.asarray(vector, np.float32).reshape(-1)
         if len(one) != self._matrix.shape[1]:
-            raise BadInput(f"the vector has {len(one)} dimensions, this memory has {self._matrix.shape[1]}")
+            raise BadInput(
+                f"the vector has {len(one)} dimensions, not {self._matrix.shape[1]}; use this memory's embedder"
+            )
         if not np.isfinite(one).all():
             raise BadInput("the query's vector holds NaN or infinity; check the embedder's output")
         length = float(np.linalg.norm(one))
@@ -231,7 +233,7 @@ def _condition(at: str | None, where: Where) -> tuple[str, list[Any]]:
     values: list[Any] = [moment, moment]
     for key, value in (where or {}).items():
         if not (value is None or isinstance(value, str | int | float)) or key in ("forms", "metadata"):
-            raise BadInput(f"where={{{key!r}: {value!r}}}: filters compare one field or metadata key with one value")
+            raise BadInput(f"where={{{key!r}: {value!r}}}: give one value for a field or a metadata key")
         if key in _COLUMNS:
             parts.append(f"e.{key} IS ?")
             values.append(value)

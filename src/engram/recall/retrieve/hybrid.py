@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from engram.core.errors import BadInput
+from engram.core.protocols import Embedder
 from engram.core.records import Engram, Hit
 
 Where = dict[str, Any] | None
@@ -29,14 +30,6 @@ class Index(Protocol):
     ) -> dict[str, tuple[str, ...]]: ...
 
     def get(self, ids: Sequence[str]) -> list[Engram]: ...
-
-
-class Embedder(Protocol):
-    """Turns texts into unit vectors (n, d), float32."""
-
-    dimension: int
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
 class Hybrid:
@@ -65,8 +58,8 @@ class Hybrid:
     def __init__(self, *, lexical: float = 1.0, dense: float = 1.0, neighbours: float = 0.3, pool: int = 200) -> None:
         if min(lexical, dense, neighbours) < 0 or lexical + dense == 0:
             raise BadInput(
-                f"weights lexical={lexical}, dense={dense}, neighbours={neighbours}: none may be negative "
-                "and one of the first two must be above 0"
+                f"weights lexical={lexical}, dense={dense}, neighbours={neighbours}: give none below 0 "
+                "and one of the first two above 0"
             )
         if pool < 1:
             raise BadInput(f"pool={pool}: at least 1 candidate is needed; the default is 200")

@@ -67,7 +67,8 @@ class Chunks:
                 made.append(Engram(id=secrets.token_hex(8), created=stamp, position=position, **draft))
             except ValidationError as error:
                 first = error.errors()[0]
-                raise BadInput(f"{first['loc'][0]}={first['input']!r} cannot be remembered: {first['msg']}") from error
+                name, value = first["loc"][0], first["input"]
+                raise BadInput(f"{name}={value!r} cannot be kept: {first['msg']}; mend it or leave it out") from error
         return made
 
     def _drafts(self, source: Any) -> Iterator[dict[str, Any]]:
@@ -140,14 +141,14 @@ class Chunks:
         elif isinstance(entry, Mapping):
             yield from self._mapping(entry, name, given)
         else:
-            raise BadInput(f"{name} is {str(entry)[:40]!r}; expected a text, or an object with 'text'")
+            raise BadInput(f"{name} is {str(entry)[:40]!r}; give a text, or an object with 'text'")
 
     def _text(self, text: str, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Cut a text into passages."""
         if not text.strip():
             raise BadInput("the text to remember is empty; give some words")
         if "\0" in text:
-            raise BadInput(f"the text to remember holds a NUL character after {text[: text.index(chr(0))][-20:]!r}")
+            raise BadInput(f"the text has a NUL character after {text[: text.index(chr(0))][-20:]!r}; remove it")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         found = list(blocks(text))
         plain = all(not b.heading and b.kind != "bare" for b in found)
