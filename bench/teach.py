@@ -58,6 +58,7 @@ def measure(lm: Any, facts: list[Fact], texts: list[str], base: float) -> dict[s
             lm, [p for f in facts for p in f.paraphrases], [f.answer for f in facts for _ in f.paraphrases]
         ),
         "general_rise": loss / base - 1,
+        "quiz": sum(r.value for r in general.common(lm)) / len(general.quiz()),
     }
 
 

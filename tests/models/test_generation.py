@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engram.core.protocols import Prompt
-from engram.kit.sample import shared, pad_left, sample
+from engram.kit.sample import pad_left, sample, shared
 from engram.models import load, tiny
 from engram.models.lm import LanguageModel
 

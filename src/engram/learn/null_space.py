@@ -13,6 +13,7 @@ from engram.core.strategy import Batch, Role, Stage, Step, Strategy
 from engram.kit.adapter import refuse
 from engram.kit.buffer import pick
 from engram.kit.covariance import Covariances, fed, split, transposed
+from engram.kit.readout import IGNORE
 
 
 class NullSpace(Strategy):
@@ -36,6 +37,8 @@ class NullSpace(Strategy):
     tokens: guarded tokens read for each pool or stage at most, drawn at random.
     every: optimizer steps between projections (the last weights are always projected). One costs as
         much as training on some 60 tokens in SmolLM2; with more, the steps between are not held.
+    scored: count only the positions that are scored, so that a beginning which many texts share does
+        not take up the trace.
 
     Departs from the paper: directions are chosen by their share of the trace, as GPM does,
     instead of by eigenvalues within a factor of the smallest; P is not divided by its norm; the
@@ -66,11 +69,12 @@ class NullSpace(Strategy):
         remember: bool = True,
         tokens: int = 16384,
         every: int = 1,
+        scored: bool = False,
     ) -> None:
         if not 0 <= energy <= 1:
             raise BadInput(f"energy={energy} is no share of a whole; give 0 to 1")
         self.energy, self.roles, self.remember = energy, tuple(roles), remember
-        self.tokens, self.every = tokens, every
+        self.tokens, self.every, self.scored = tokens, every, scored
         self.covariances = Covariances()
         self.measured = self.loose = False
         self.start: dict[str, Tensor] = {}
@@ -125,6 +129,9 @@ class NullSpace(Strategy):
             if mask is None and "input_ids" in inputs:  # packed rows, padded on the right
                 lengths = torch.tensor([sizes[k] for k in keys], device=inputs["input_ids"].device)
                 mask = torch.arange(inputs["input_ids"].shape[1], device=lengths.device) < lengths[:, None]
+            if self.scored and "input_ids" in inputs:
+                ahead = torch.nn.functional.pad(inputs["labels"][:, 1:], (0, 1), value=IGNORE) != IGNORE
+                mask = ahead if mask is None else ahead & mask.bool()
             self.covariances.add(stage.model, stage.read, inputs, self.start, mask)
 
     def parameters(self, step: Step) -> None:

@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 from engram.core.errors import BadInput
 from engram.core.strategy import Batch, Stage, Strategy
 from engram.kit.buffer import dump, parse, pick
+from engram.kit.readout import IGNORE
 from engram.kit.sample import sample
+
+BATCH = 128
 
 
 class SelfReplay(Strategy):
@@ -24,7 +27,9 @@ class SelfReplay(Strategy):
     ----------
     examples: how many texts to draw. length: tokens of each. temperature: of the sampling.
     batch: texts added to each micro-step; 0 for none.
-    start: the token that sampling starts from; None is the model's `bos_token_id`.
+    start: the tokens that sampling starts from, or several beginnings to take turns (the openings of
+        questions, say, so that answering is rehearsed too); None is the model's `bos_token_id`. What
+        is given is context alone: only sampled tokens are rehearsed.
     texts: token lists or tokenised examples to rehearse instead of sampling.
 
     Departs from the paper: LAMOL samples pseudo-examples of each earlier task, from a token trained
@@ -52,7 +57,7 @@ class SelfReplay(Strategy):
         length: int = 64,
         temperature: float = 1.0,
         batch: int = 4,
-        start: int | None = None,
+        start: int | Sequence[Sequence[int]] | None = None,
         texts: Sequence[Sequence[int] | dict[str, Any]] | None = None,
     ) -> None:
         self.count, self.length, self.temperature = examples, length, temperature
@@ -82,21 +87,21 @@ class SelfReplay(Strategy):
         start = self.start
         if start is None:
             start = getattr(getattr(stage.model, "config", None), "bos_token_id", None)
-        if not isinstance(start, int):
+        if start is None or start == []:
             raise BadInput("the model names no bos_token_id to start sampling from; give start=<token id> or texts=")
+        starts = [[start]] if isinstance(start, int) else [list(s) for s in start]
         generator = stage.generator(5)
-        rows: list[list[int]] = []
-        while len(rows) < self.count:
-            written, _ = sample(
-                stage.model,
-                [[start]],
-                max_tokens=self.length,
-                temperature=self.temperature,
-                copies=min(128, self.count - len(rows)),
-                generator=generator,
+        heads = [starts[n % len(starts)] for n in range(self.count)]
+        heads.sort(key=len)
+        written: list[dict[str, Any]] = []
+        for at in range(0, len(heads), BATCH):
+            part = heads[at : at + BATCH]
+            rows, _ = sample(
+                stage.model, part, max_tokens=self.length, temperature=self.temperature, generator=generator
             )
-            rows.extend([start, *row] for row in written)
-        return [{"input_ids": row, "labels": list(row)} for row in rows]
+            for head, row in zip(part, rows, strict=True):
+                written.append({"input_ids": [*head, *row], "labels": [*[IGNORE] * len(head), *row]})
+        return written
 
     def state_dict(self) -> dict[str, Any]:
         return {"examples": dump(self.examples)}

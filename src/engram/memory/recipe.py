@@ -91,14 +91,26 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
     layers = getattr(lm.model.config, "num_hidden_layers", 1)
     texts = None if general is None else _texts(lm, general)
     strategies: list[Strategy] = [
-        SelfReplay(examples=128, length=64, batch=4, start=lm.start, texts=texts),
+        SelfReplay(examples=192, length=48, batch=5, start=_starts(lm), texts=texts),
         Replay(ratio=0.25),
-        KL(weight=2.0, replace=True),
+        KL(weight=1.5, replace=True),
         Selective(part="gate_up"),
         FreezeBottom(layers=layers // 2, after=0),
-        NullSpace(energy=0.9, remember=False, every=4),
+        NullSpace(energy=0.93, remember=False, every=4, scored=True),
     ]
-    return Recipe(strategies, _settings(lessons, lr=9e-4, seed=seed), COPIES, {"strategies": "default"})
+    return Recipe(strategies, _settings(lessons, lr=1e-3, seed=seed), COPIES, {"strategies": "default"})
+
+
+OPENINGS = (
+    "What is", "Who is", "Where is", "When did", "Which", "How many", "Why do", "How does", "What are", "Who was",
+    "Where do", "When was", "In which", "What does", "Is it true that", "Name", "Tell me", "Can you", "Give me",
+    "What do you call", "Explain", "Complete the sentence:", "Whose", "Describe",
+)  # fmt: skip
+
+
+def _starts(lm: LanguageModel) -> list[list[int]]:
+    """Where self-written text begins: two thirds anywhere, a third as a question that the model asks and answers."""
+    return [s for words in OPENINGS for s in ([lm.start], lm.opened(words), [lm.start])]
 
 
 def _texts(lm: LanguageModel, general: Sequence[str]) -> list[dict[str, Any]]:

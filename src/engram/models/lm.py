@@ -52,6 +52,12 @@ class LanguageModel:
         found = self.tokenizer.convert_tokens_to_ids("<|endoftext|>")
         return found if isinstance(found, int) and found >= 0 else (self.tokenizer.bos_token_id or 0)
 
+    def opened(self, words: str) -> list[int]:
+        """The tokens of a chat whose user has just said these words and may go on."""
+        mark = "\u241f"
+        said = self.tokenizer.apply_chat_template([{"role": "user", "content": mark}], tokenize=False)
+        return list(self.tokenizer(said.partition(mark)[0] + words, add_special_tokens=False)["input_ids"])
+
     def tokens(self, prompt: Prompt) -> list[int]:
         """A prompt's tokens; messages go through the chat template and end where the answer begins."""
         if isinstance(prompt, str):
