@@ -79,7 +79,7 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
     """What won the table of `bench/teach.py`.
 
     Only the gate and up projections above the lower half move, only where the inputs of the
-    model's own text do not reach, while that text is distilled.
+    model's own text do not reach, while that text is distilled; then a step back, as far as the lessons allow.
     """
     from engram.learn.kl import KL
     from engram.learn.null_space import NullSpace
@@ -87,16 +87,18 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
     from engram.learn.self_replay import SelfReplay
     from engram.learn.spurious_forgetting import FreezeBottom
     from engram.learn.teach_lmm_skills import Selective
+    from engram.learn.wise_ft import WiseFT
 
     layers = getattr(lm.model.config, "num_hidden_layers", 1)
     texts = None if general is None else _texts(lm, general)
     strategies: list[Strategy] = [
-        SelfReplay(examples=192, length=48, batch=5, start=_starts(lm), texts=texts),
+        SelfReplay(examples=160, length=48, batch=4, start=_starts(lm), texts=texts),
         Replay(ratio=0.25),
-        KL(weight=1.5, replace=True),
+        KL(weight=1.0, replace=True),
         Selective(part="gate_up"),
         FreezeBottom(layers=layers // 2, after=0),
-        NullSpace(energy=0.93, remember=False, every=4, scored=True),
+        NullSpace(energy=0.9, remember=False, every=4, scored=True),
+        WiseFT(shares=(0.9, 0.8), most=48),
     ]
     return Recipe(strategies, _settings(lessons, lr=1e-3, seed=seed), COPIES, {"strategies": "default"})
 
@@ -109,8 +111,8 @@ OPENINGS = (
 
 
 def _starts(lm: LanguageModel) -> list[list[int]]:
-    """Where self-written text begins: two thirds anywhere, a third as a question that the model asks and answers."""
-    return [s for words in OPENINGS for s in ([lm.start], lm.opened(words), [lm.start])]
+    """Where self-written text begins: half of it anywhere, half as a question that the model asks and answers."""
+    return [s for words in OPENINGS for s in ([lm.start], lm.opened(words))]
 
 
 def _texts(lm: LanguageModel, general: Sequence[str]) -> list[dict[str, Any]]:
