@@ -123,6 +123,7 @@ def trl_lora(args: argparse.Namespace, facts: list[Fact], texts: list[str], base
             learning_rate=2e-4,
             lr_scheduler_type="constant",
             bf16=lm.model.dtype == torch.bfloat16,
+            use_cpu=not torch.cuda.is_available(),
             gradient_checkpointing=False,
             report_to="none",
             save_strategy="no",

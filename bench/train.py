@@ -73,6 +73,7 @@ def trl(lm: Any, data: list[dict[str, Any]], steps: int, batch: int) -> float:
             max_steps=steps,
             learning_rate=1e-5,
             bf16=lm.model.dtype == torch.bfloat16,
+            use_cpu=not torch.cuda.is_available(),
             gradient_checkpointing=False,
             report_to="none",
             save_strategy="no",

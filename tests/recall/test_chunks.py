@@ -124,7 +124,7 @@ def test_a_string_is_a_file_when_it_is_one_or_looks_like_one(tmp_path: Path, mon
         ("latin.txt", "café".encode("latin-1"), r"is not UTF-8 text \(byte 3\); convert it"),
         ("bad.json", b"[1,", "is not JSON"),
         ("bad.jsonl", b'"a"\n{', "line 2 is not JSON"),
-        ("numbers.json", b"[3]", "entry 0 is '3'; expected a text"),
+        ("numbers.json", b"[3]", "entry 0 is '3'; give a text"),
     ],
 )
 def test_files_that_cannot_be_read_as_text_are_refused(tmp_path: Path, name: str, data: bytes, message: str) -> None:

@@ -115,7 +115,7 @@ def test_dense_is_the_exact_cosine_order(store: Store, make) -> None:
 
 def test_dense_refuses_a_query_it_cannot_use(store: Store, make) -> None:
     store.add([make("a")], np.ones((1, 4)))
-    with pytest.raises(BadInput, match="3 dimensions, this memory has 4"):
+    with pytest.raises(BadInput, match="3 dimensions, not 4"):
         store.dense(np.ones(3), 1)
     with pytest.raises(BadInput, match="NaN"):
         store.dense([np.nan] * 4, 1)
@@ -190,7 +190,7 @@ def test_where_filters_fields_and_metadata(store: Store, make) -> None:
         assert set(ids(store.lexical("boat", 9, where=where))) == expected, where
         assert set(ids(store.dense(np.ones(4), 9, where=where))) == expected, where
     for bad in ({"forms": "text"}, {"user": ["u1"]}, {"metadata": {}}):
-        with pytest.raises(BadInput, match="filters compare one field"):
+        with pytest.raises(BadInput, match="give one value for a field"):
             store.lexical("boat", 9, where=bad)
 
 

@@ -163,7 +163,7 @@ def test_a_text_that_spells_an_escaped_nul_is_kept(store: Store, make) -> None:
         (np.full((1, 4), np.nan), "NaN"),
         (np.array([[1, 0, np.inf, 0]]), "infinity"),
         (np.ones((1, 3)), "3 dimensions, this memory has 4"),
-        (np.ones((2, 4)), r"expected \(1, dimension\)"),
+        (np.ones((2, 4)), r"not \(1, dimension\)"),
         (np.ones(4), r"shape \(4,\)"),
     ],
 )

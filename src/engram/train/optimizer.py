@@ -40,10 +40,13 @@ class MasterAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for p, master in self.pairs:
-            master.grad = None if p.grad is None else p.grad.float()
+            if p.grad is None:
+                master.grad = None
+            elif master.grad is None:
+                master.grad = p.grad.float()
+            else:  # fresh memory for every gradient would cost more than the step
+                master.grad.copy_(p.grad)
         super().step(closure)
-        for _, master in self.pairs:
-            master.grad = None
         self.publish()
 
     def master(self, parameter: Tensor) -> Tensor:
@@ -53,10 +56,14 @@ class MasterAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def publish(self) -> None:
         """Round the masters into the model."""
-        for p, master in self.pairs:
-            p.copy_(master)
+        if self.pairs:
+            torch._foreach_copy_([p for p, _ in self.pairs], [master for _, master in self.pairs])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        own = {id(master) for _, master in self.pairs}
         for p, _ in self.pairs:
             p.grad = None
-        super().zero_grad(set_to_none)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if id(p) not in own:  # a master's gradient is written over by the next step
+                    p.grad = None
