@@ -159,7 +159,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     texts = wikitext(args.data)
-    base = general.mean_loss(general.loss(load(args.model), texts))
+    untaught = load(args.model)
+    base = general.mean_loss(general.loss(untaught, texts))
+    quiz = sum(r.value for r in general.common(untaught)) / len(general.quiz())
     result: dict[str, Any] = {
         "bench": "teach",
         "model": args.model,
@@ -171,6 +173,7 @@ def main() -> None:
             "seconds": SECONDS_GOAL,
         },
         "base_loss": base,
+        "base_quiz": quiz,
         "arms": {arm: [] for arm in args.arms},
     }
     for seed in args.seeds:

@@ -351,4 +351,8 @@ def main(arguments: list[str] | None = None) -> None:
     if code == 130:
         again = "nothing acknowledged is lost; run the same command again to go on from the last checkpoint"
         _fail("Interrupted", again, as_json)
+        if arguments is None:  # interrupted inside an exec, Python would end by the signal and not by this code
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
     sys.exit(code or 0)
