@@ -47,7 +47,7 @@ def exam(memory: Memory, *, seed: int = 0, progress: Progress | None = None) -> 
     tell(5)
     with memory.store.transaction():
         memory.store.put_items(version.id, asked[len(direct) :])
-        memory.put_results(version.id, results)
+        memory.store.put_results(version.id, results)
     figures = summary(results)
     if "general/loss" in figures:
         figures["general/loss"]["mean"] = ability.mean_loss([r for r in results if r.exam == "general/loss"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from engram.core.errors import BadInput, Conflict
-from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Result, Version
+from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Version
 from engram.memory import account
 from engram.memory.lessons import Lesson, drafted, general_texts, lessons_in
 from engram.models import source
@@ -349,9 +349,6 @@ class Memory:
         """Remember where a copy went, so that `forget` can name it."""
         copies = self.store.setting("copies", {})
         self.store.set_setting("copies", {**copies, str(path.resolve()): version})
-
-    def put_results(self, version: str, results: Sequence[Result]) -> None:
-        self.store.put_results(version, results)
 
     @staticmethod
     def now() -> str:
