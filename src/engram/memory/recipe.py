@@ -76,7 +76,7 @@ def _settings(lessons: Sequence[Lesson], *, lr: float, seed: int) -> Settings:
 
 
 def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[str] | None, seed: int) -> Recipe:
-    """What won the table of `bench/teach.py`.
+    """Chosen by trials of `bench/teach.py`; docs/architecture.md tells which.
 
     Only the gate and up projections above the lower half move, only where the inputs of the
     model's own text do not reach, while that text is distilled; then a step back, as far as the lessons allow.
