@@ -231,6 +231,8 @@ def test_an_exported_checkpoint_is_named_not_passed_over(memory: Memory, tmp_pat
 def test_bad_input_changes_nothing(memory: Memory) -> None:
     with pytest.raises(Unknown, match="did you mean 'ewc'"):
         memory.learn(facts(1), strategy="ewcc")
+    with pytest.raises(BadInput, match="CodaPrompt answers with more than weights"):
+        memory.learn(facts(1), strategy="replay,coda-prompt")
     with pytest.raises(BadInput, match="budget is -1"):
         memory.learn(facts(1), budget=-1)
     with pytest.raises(BadInput, match="answer is ''"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -186,6 +187,15 @@ class Strategy:
     def finished(self, step: Step) -> bool:
         """Whether the stage may stop early; asked after every optimizer step."""
         return False
+
+    # use
+    @contextmanager
+    def reading(self, model: nn.Module) -> Iterator[nn.Module]:
+        """The model as it is to be used after training, for a strategy whose model is more than its weights.
+
+        A memory keeps weights alone, so `Memory.learn` refuses strategies that override this.
+        """
+        yield model
 
     # state
     def state_dict(self) -> dict[str, Any]:

@@ -55,6 +55,9 @@ def make(
     for s in strategies:
         if not isinstance(s, Strategy):
             raise BadInput(f"{s!r} is no training strategy; give a name from `engram methods` or a Strategy object")
+        if type(s).reading is not Strategy.reading:
+            needs = f"{type(s).__name__} answers with more than weights, and a memory keeps weights alone"
+            raise BadInput(f"{needs}; use another strategy, or train with engram.train")
     if general is not None:
         from engram.learn.self_replay import SelfReplay
 
