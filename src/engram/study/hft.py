@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch import nn
-
 from engram.core.strategy import Strategy
 from engram.learn.hft import HFT
 from engram.learn.lora import LoRA
-from engram.study.answers import exact
-from engram.study.known import Known, known
-from engram.study.stream import Run, run
+from engram.study.pretrained import Pretrained, pretrained, tune
 from engram.study.trial import Criterion, Scale, Study
 from engram.train.loop import Settings, train
+from engram.world.digits import Task
 
 
 class Halves(Study):
@@ -25,14 +21,14 @@ class Halves(Study):
     The paper tunes Llama 2 on instructions and on the eight tasks of TRACE: HFT keeps far more of what
     pretraining taught (table 2), does as well or better on what is tuned for, forgets less of earlier tasks
     (table 4), and takes some 30% less time; LoRA is compared on TRACE.
-    Here: a Llama of 4 layers that has read biographies of 100 people and answers questions about them; then
-    the facts of 20 strangers in questions, five strangers at a time. Its knowledge is measured on known people about
-    whom no question was ever trained on. Full and half tuning have the same learning rate, as in the paper: the
-    lowest of 1e-4, 3e-4 and 1e-3 at which both learn every task in full, on seed 100; LoRA has the best of 5e-4,
-    1e-3 and 3e-3. The time is that of ten steps on biographies, the fewest of five.
-    Tried: at 1e-4, where half tuning learns 93% of a task, full tuning keeps as much (0.38 against 0.37) and holds
-    more tasks (0.57 against 0.49): some of the gain is that of a smaller step. At 1e-3 it is larger (0.15
-    against 0.07 kept, 0.47 against 0.33 held).
+    Here: SmolLM2-135M-Instruct; two tasks in a row, each the ten facts of a person who does not exist. What
+    pretraining taught is the loss on general texts and a quiz of common knowledge. Full and half tuning have the same
+    learning rate, as in the paper; it and the number of steps were set on seed 100 so that full fine-tuning learns
+    every fact and damages the rest, and LoRA's rate so that it learns them too. The time is that of four steps, the
+    fewest of three runs of each in turn.
+    Tried: a model of 4 layers with 96 features that knew 100 people and was taught 20 others. There half fine-tuning
+    kept 0.075 more of old questions on seed 100, was level with full fine-tuning on the tasks (-0.006), below LoRA
+    (-0.025), and took 0.92 of the time: it has no capacity to spare, and half of it is small.
     """
 
     claim = (
@@ -40,70 +36,68 @@ class Halves(Study):
     )
     source = "abstract; tables 2 and 4; section 5 (training time)"
     criteria = (
-        Criterion(measure="knowledge_over_full", says="knowledge kept beyond full fine-tuning", at_least=0.05),
+        Criterion(measure="loss_of_full", says="rise of general loss, of full fine-tuning's", at_most=0.8),
+        Criterion(measure="quiz_over_full", says="common knowledge kept beyond full fine-tuning", at_least=0.0),
         Criterion(measure="tasks_over_full", says="tasks held at the end, HFT beside full", at_least=0.0),
         Criterion(measure="learned", says="tasks just learned, HFT beside full", at_least=-0.05),
         Criterion(measure="tasks_over_lora", says="tasks held at the end beyond LoRA", at_least=0.0),
         Criterion(measure="time", says="time of a step beside full fine-tuning's", at_most=0.9),
     )
     scales: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {
-        "smoke": {"people": 6, "strangers": 2, "steps": 4, "answers": 2, "each": 2, "tasks": 2, "repeats": 1},
-        "small": {"people": 100, "strangers": 20, "steps": 1000, "answers": 200, "each": 80, "tasks": 4},
-        "full": {"people": 400, "strangers": 80, "steps": 6000, "answers": 800, "each": 400, "tasks": 8},
+        "smoke": {"model": "tiny", "tasks": 2, "each": 1, "steps": 2, "repeats": 1},
+        "small": {"model": "smollm2-135m", "tasks": 2, "each": 1, "steps": 15},
+        "full": {"model": "smollm2-135m", "tasks": 8, "each": 4, "steps": 100},
     }
 
     def run(  # type: ignore[override]
         self,
         *,
         seed: int,
-        people: int,
-        strangers: int,
-        steps: int,
-        answers: int,
-        each: int,
+        model: str,
         tasks: int,
-        repeats: int = 5,
-        lr: float = 3e-4,
-        half: float = 3e-4,
+        each: int,
+        steps: int,
+        repeats: int = 3,
+        lr: float = 2e-4,
         lora: float = 1e-3,
         rank: int = 8,
     ) -> dict[str, float]:
-        base = known(people, strangers=strangers, seed=seed, steps=steps, answers=answers)
-        stream = base.groups(tasks)
+        base = pretrained(model)
+        stream = base.facts(tasks, each, seed)
 
-        def tune(rate: float, *guards: Strategy) -> tuple[Run, float]:
-            model = copy.deepcopy(base.model)
-            settings = Settings(lr=rate, steps=each, batch_size=32, seed=seed)
-            found = run(model, stream, guards, settings, measure=lambda m, t: exact(m, t.test))
-            return found, base.knowledge(model)
+        def settings(rate: float) -> Settings:
+            return Settings(lr=rate, steps=steps, batch_size=10, seed=seed)
 
-        full, full_knows = tune(lr)
-        ours, ours_knows = tune(half, HFT())
-        low, low_knows = tune(lora, LoRA(rank=rank, alpha=2.0 * rank))
-        return {
-            "before": base.knowledge(base.model),
-            "knowledge": ours_knows,
-            "full_knowledge": full_knows,
-            "lora_knowledge": low_knows,
-            "tasks": ours.average,
-            "full_tasks": full.average,
-            "lora_tasks": low.average,
-            "forgotten": ours.forgotten,
-            "full_forgotten": full.forgotten,
-            "knowledge_over_full": ours_knows - full_knows,
-            "tasks_over_full": ours.average - full.average,
+        full = tune(base, stream, settings(lr))
+        ours = tune(base, stream, settings(lr), HFT())
+        low = tune(base, stream, settings(lora), LoRA(rank=rank, alpha=2.0 * rank))
+        before = base.loss(base.lm.model)
+        out = {"loss_before": before, "quiz_before": base.quiz(base.lm.model)}
+        for name, found in (("full", full), ("half", ours), ("lora", low)):
+            out |= {
+                f"{name}_learned": found.learned,
+                f"{name}_held": found.held,
+                f"{name}_rise": found.loss / before - 1,
+                f"{name}_quiz": found.quiz,
+            }
+        return out | {
+            "loss_of_full": out["half_rise"] / max(out["full_rise"], 1e-9),
+            "quiz_over_full": ours.quiz - full.quiz,
+            "tasks_over_full": ours.held - full.held,
             "learned": ours.learned - full.learned,
-            "tasks_over_lora": ours.average - low.average,
-            "time": _time(base, base.model, HFT(), repeats=repeats) / _time(base, base.model, repeats=repeats),
+            "tasks_over_lora": ours.held - low.held,
+            "time": _time(base, stream[0], repeats),
         }
 
 
-def _time(base: Known, model: nn.Module, *guards: Strategy, repeats: int) -> float:
-    """Seconds of ten steps on biographies, the fewest of some runs."""
-    rows = base.told(range(min(32, base.people)))
-    seconds = []
+def _time(base: Pretrained, task: Task, repeats: int) -> float:
+    """Seconds of four steps of half fine-tuning, of those of full fine-tuning; the fewest of some runs each."""
+    seconds: dict[str, list[float]] = {"full": [], "half": []}
+    guards: dict[str, list[Strategy]] = {"full": [], "half": [HFT()]}
     for _ in range(repeats):
-        started = time.process_time()
-        train(copy.deepcopy(model), rows, guards, Settings(lr=1e-4, steps=10, batch_size=32))
-        seconds.append(time.process_time() - started)
-    return min(seconds)
+        for name, found in seconds.items():
+            model = base.copy()
+            started = time.perf_counter()
+            train(model, task.train, guards[name], Settings(lr=1e-4, steps=4, batch_size=10))
+            found.append(time.perf_counter() - started)
+    return min(seconds["half"]) / min(seconds["full"])
