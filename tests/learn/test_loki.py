@@ -46,15 +46,17 @@ def test_attribution_is_the_integrated_gradient_of_the_answers_probability() -> 
     assert torch.allclose(found[0], z * total / 3, atol=1e-6)
 
 
-def test_the_rows_most_often_among_the_lowest_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rows_most_often_among_the_lowest_or_the_highest_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = torch.full((3, 32), 9.0)
+    scores[:, [11, 20]] = 10.0
     scores[0, [4, 7]] = 0.0
     scores[1, [4, 9]] = -1.0
     scores[2, [9, 4]] = 0.5
     monkeypatch.setattr(loki, "attributions", lambda model, inputs, steps: {f"{DOWN}.weight": scores})
-    model, guard = llama(), LoKI(share=2 / 32, examples=[{"input_ids": [3, 4]}] * 3)
-    guard.begin(Stage(model, [], collate, lambda m, x: Reader(m)(x)))
-    assert guard.rows[f"{DOWN}.weight"].tolist() == [4, 9]
+    for most, rows in ((False, [4, 9]), (True, [11, 20])):
+        model, guard = llama(), LoKI(share=2 / 32, examples=[{"input_ids": [3, 4]}] * 3, most=most)
+        guard.begin(Stage(model, [], collate, lambda m, x: Reader(m)(x)))
+        assert guard.rows[f"{DOWN}.weight"].tolist() == rows
 
 
 def test_nothing_but_the_chosen_rows_moves_not_even_by_weight_decay() -> None:

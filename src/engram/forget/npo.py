@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engram.core.strategy import Batch, Stage, Step, Strategy
+from engram.kit.modes import evaluating
 
 
 class NPO(Strategy):
@@ -62,14 +63,10 @@ class NPO(Strategy):
     def begin(self, stage: Stage) -> None:
         self.first = stage.offer("forget", self.examples)
         self.reference = []
-        model = stage.model
-        training = model.training
-        model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(stage.model) as model:
             for example in self.examples:
                 read = stage.read(model, stage.collate([example]))
                 self.reference.append(-read.losses().sum())
-        model.train(training)
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         count = min(self.batch, len(self.examples))

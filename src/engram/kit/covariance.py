@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engram.kit.modes import evaluating
+
 
 def fed(model: nn.Module) -> dict[str, Any]:
     """The linear modules by name, without an output layer that is tied to the embedding."""
@@ -58,14 +60,12 @@ class Covariances:
         handles = [
             m.register_forward_pre_hook(partial(self._meet, n, n in names, mask, last)) for n, m in fed(model).items()
         ]
-        training = model.training
-        model.eval()
         try:
-            read(model, inputs)
+            with evaluating(model):
+                read(model, inputs)
         finally:
             for handle in handles:
                 handle.remove()
-            model.train(training)
         self.tokens += int(mask.sum()) if mask is not None else len(next(iter(inputs.values())))
 
     def _meet(self, name: str, wanted: bool, mask: Tensor | None, last: list[Any], module: Any, args: Any) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engram.kit.modes import evaluating
 from engram.kit.readout import Readout
 
 Labels = Literal["model", "data"]
@@ -32,21 +33,19 @@ def fisher(
     watched = {n: p for n, p in model.named_parameters() if p.requires_grad}
     totals = {n: torch.zeros_like(p, dtype=torch.float32) for n, p in watched.items()}
     count = 0
-    training = model.training
-    model.eval()
-    for inputs, generator in examples:
-        out = read(model, inputs)
-        count += 1
-        if len(out.targets) == 0:
-            continue
-        targets = out.targets
-        if labels == "model":
-            chances = out.logits.detach().float().softmax(-1).cpu()
-            targets = torch.multinomial(chances, 1, generator=generator)[:, 0].to(targets.device)
-        loss = F.cross_entropy(out.logits.float(), targets, reduction="sum")
-        grads = torch.autograd.grad(loss, list(watched.values()), allow_unused=True)
-        for total, grad in zip(totals.values(), grads, strict=True):
-            if grad is not None:
-                total += grad.float().square()
-    model.train(training)
+    with evaluating(model):
+        for inputs, generator in examples:
+            out = read(model, inputs)
+            count += 1
+            if len(out.targets) == 0:
+                continue
+            targets = out.targets
+            if labels == "model":
+                chances = out.logits.detach().float().softmax(-1).cpu()
+                targets = torch.multinomial(chances, 1, generator=generator)[:, 0].to(targets.device)
+            loss = F.cross_entropy(out.logits.float(), targets, reduction="sum")
+            grads = torch.autograd.grad(loss, list(watched.values()), allow_unused=True)
+            for total, grad in zip(totals.values(), grads, strict=True):
+                if grad is not None:
+                    total += grad.float().square()
     return {n: total / max(count, 1) for n, total in totals.items()}

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from engram.core.errors import BadInput
 from engram.kit.anatomy import decoder
+from engram.kit.modes import evaluating
 
 NAME = "prompts"
 Parts = dict[str, Tensor]
@@ -103,13 +104,9 @@ def _attend(
 def shapes(model: nn.Module) -> list[tuple[int, int]]:
     """Heads and width of a head of every attention layer, from a pass over two tokens."""
     inner = decoder(model)
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    try:
-        with _Prefix(None) as mode:
-            inner(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False)
-    finally:
-        model.train(training)
+    device = next(model.parameters()).device
+    with evaluating(model), _Prefix(None) as mode:
+        inner(input_ids=torch.zeros(1, 2, dtype=torch.long, device=device), use_cache=False)
     if not mode.shapes:
         raise BadInput(
             f"{type(model).__name__} has no attention that prompts could be put before; use attn_implementation='sdpa'"

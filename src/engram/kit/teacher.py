@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from engram.core.errors import Conflict
 from engram.core.strategy import Batch, Stage
+from engram.kit.modes import evaluating
 from engram.kit.readout import Reader, Readout
 
 MAX_CLASSES = 4096
@@ -60,24 +61,20 @@ class Teacher:
     def _memo(self, stage: Stage, role: str) -> list[Tensor] | None:
         """Features (or a classifier's logits) of every example of a pool, or None when there are none to keep."""
         model, pool = stage.model, stage.pools[role]
-        training = model.training
-        model.eval()
         order = sorted(range(len(pool)), key=lambda i: len(pool[i].get("input_ids", ())))
         memo: list[Tensor] = [torch.empty(0)] * len(pool)
-        for start in range(0, len(order), stage.batch_size):
-            keys = order[start : start + stage.batch_size]
-            read = stage.read(model, stage.collate([pool[k] for k in keys]))
-            if read.hidden is None and read.logits.shape[-1] > MAX_CLASSES:
-                model.train(training)
-                return None
-            kept = read.logits if read.hidden is None else read.hidden
-            for row, key in enumerate(keys):
-                memo[key] = kept[read.rows == row].clone()
-            if read.hidden is not None and self.head is None:
-                output = getattr(model, "get_output_embeddings", lambda: None)()
-                if output is None:
-                    model.train(training)
+        with evaluating(model):
+            for start in range(0, len(order), stage.batch_size):
+                keys = order[start : start + stage.batch_size]
+                read = stage.read(model, stage.collate([pool[k] for k in keys]))
+                if read.hidden is None and read.logits.shape[-1] > MAX_CLASSES:
                     return None
-                self.head = copy.deepcopy(output).requires_grad_(False)
-        model.train(training)
+                kept = read.logits if read.hidden is None else read.hidden
+                for row, key in enumerate(keys):
+                    memo[key] = kept[read.rows == row].clone()
+                if read.hidden is not None and self.head is None:
+                    output = getattr(model, "get_output_embeddings", lambda: None)()
+                    if output is None:
+                        return None
+                    self.head = copy.deepcopy(output).requires_grad_(False)
         return memo

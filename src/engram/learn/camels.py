@@ -17,6 +17,7 @@ from engram.core.strategy import IGNORE, Batch, Stage, Step, Strategy
 from engram.kit.anatomy import decoder
 from engram.kit.buffer import pick
 from engram.kit.divergence import kl
+from engram.kit.modes import drawing
 from engram.kit.readout import Reader, Readout
 
 
@@ -189,8 +190,7 @@ class Weigher(nn.Module):
         super().__init__()
         self.decoder = copy.deepcopy(decoder(model)).float().eval().requires_grad_(True)
         device = next(self.decoder.parameters()).device
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seed):
             self.hidden = nn.Linear(self.decoder.config.hidden_size, width).to(device)
         self.out = nn.Linear(width, 1, device=device)
         nn.init.zeros_(self.out.weight)

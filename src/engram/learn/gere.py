@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engram.core.errors import BadInput, Conflict
 from engram.core.strategy import Batch, Stage, Step, Strategy
+from engram.kit.modes import evaluating
 from engram.learn.self_replay import SelfReplay
 
 
@@ -91,17 +92,15 @@ class GeRe(Strategy):
     @torch.no_grad()
     def _measure(self, stage: Stage) -> None:
         """Thresholds of every feature, and on which side of them the model now is at every position."""
-        training = stage.model.training
-        stage.model.eval()
         found: list[Tensor] = []
         rows = self.source.examples
-        for at in range(0, len(rows), stage.batch_size):
-            part = rows[at : at + stage.batch_size]
-            read = stage.read(stage.model, stage.collate(part))
-            if read.hidden is None:
-                raise Conflict(f"{type(stage.model).__name__} does not show its last features; use Replay instead")
-            found += [read.hidden[read.rows == row].float().cpu() for row in range(len(part))]
-        stage.model.train(training)
+        with evaluating(stage.model) as model:
+            for at in range(0, len(rows), stage.batch_size):
+                part = rows[at : at + stage.batch_size]
+                read = stage.read(model, stage.collate(part))
+                if read.hidden is None:
+                    raise Conflict(f"{type(model).__name__} does not show its last features; use Replay instead")
+                found += [read.hidden[read.rows == row].float().cpu() for row in range(len(part))]
         every = torch.cat(found)
         mean, spread = every.mean(0), every.std(0)
         self.low, self.high = mean - self.margin * spread, mean + self.margin * spread

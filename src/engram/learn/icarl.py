@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from engram.core.errors import BadInput
 from engram.core.strategy import Batch, Stage, Step, Strategy
 from engram.kit.buffer import dump, parse, pick
+from engram.kit.modes import evaluating
 from engram.kit.readout import Reader
 from engram.kit.teacher import Teacher
 
@@ -131,11 +132,9 @@ class ICaRL(Strategy):
 @torch.no_grad()
 def features(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
     """What the output layer sees of each input, of length one: (B, D)."""
-    training = model.training
-    model.eval()
     size = len(next(iter(inputs.values())))
-    read = Reader(model)({"labels": torch.zeros(size, dtype=torch.long), **inputs})
-    model.train(training)
+    with evaluating(model):
+        read = Reader(model)({"labels": torch.zeros(size, dtype=torch.long), **inputs})
     return F.normalize((read.logits if read.hidden is None else read.hidden).float(), dim=1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from engram.core.strategy import IGNORE, Stage, Step, Strategy
 from engram.kit.adapter import refuse
 from engram.kit.anatomy import layers, unit
 from engram.kit.buffer import pick
+from engram.kit.modes import evaluating
 from engram.kit.readout import Reader
 
 
@@ -32,6 +33,7 @@ class LoKI(Strategy):
     examples: what must be kept, with scored answers (50 questions for each subject of MMLU in the
         paper); None takes the earlier stages', and trains everything while there are none.
     samples: examples attributed at most, drawn at random. steps: m, 7.
+    most: train the rows that old answers owe most to, as a comparison.
 
     Departs from the paper: all scored positions count instead of the last alone; outputs are scaled up
     from zero instead of from those of an empty input; biases are frozen.
@@ -58,10 +60,11 @@ class LoKI(Strategy):
         examples: Sequence[dict[str, Any]] | None = None,
         samples: int = 256,
         steps: int = 7,
+        most: bool = False,
     ) -> None:
         if not 0 <= share <= 1:
             raise BadInput(f"share={share} is no share of a whole; give 0 to 1")
-        self.share, self.examples, self.samples, self.steps = share, examples, samples, steps
+        self.share, self.examples, self.samples, self.steps, self.most = share, examples, samples, steps, most
         self.rows: dict[str, Tensor] = {}
         self.start: dict[str, Tensor] = {}
 
@@ -72,17 +75,10 @@ class LoKI(Strategy):
             return
         refuse(stage.model, "LoKI")
         chosen = [pool[k] for k in pick(len(pool), self.samples, stage.generator(14))]
-        counts: dict[str, Tensor] = {}
-        for at in range(0, len(chosen), stage.batch_size):
-            inputs = stage.collate(chosen[at : at + stage.batch_size])
-            for name, scores in attributions(stage.model, inputs, self.steps).items():
-                quota = max(1, int(self.share * scores.shape[1]))
-                low = scores.argsort(dim=1, stable=True)[:, :quota].flatten()
-                counts[name] = counts.get(name, 0) + torch.bincount(low, minlength=scores.shape[1])
-        for name, count in counts.items():
-            quota = max(1, int(self.share * len(count)))
-            self.rows[name] = count.argsort(descending=True, stable=True)[:quota].sort().values
-            self.start[name] = stage.model.get_parameter(name).detach().clone()
+        size = stage.batch_size
+        batches = [stage.collate(chosen[at : at + size]) for at in range(0, len(chosen), size)]
+        self.rows = owed(stage.model, batches, self.share, steps=self.steps, most=self.most)
+        self.start = {n: stage.model.get_parameter(n).detach().clone() for n in self.rows}
 
     def groups(self, model: nn.Module) -> dict[str, float]:
         return {n: 0.0 for n, _ in model.named_parameters() if n not in self.rows} if self.rows else {}
@@ -106,6 +102,25 @@ class LoKI(Strategy):
         self.rows, self.start = {}, {}
 
 
+def owed(
+    model: nn.Module, batches: Iterable[dict[str, Tensor]], share: float, *, steps: int = 7, most: bool = False
+) -> dict[str, Tensor]:
+    """The rows of every down-projection that answers owe least (or most) to, a share of each, by weight name.
+
+    Those are taken that are most often among the lowest (highest) share of an example's.
+    """
+    counts: dict[str, Tensor] = {}
+    for inputs in batches:
+        for name, scores in attributions(model, inputs, steps).items():
+            quota = max(1, int(share * scores.shape[1]))
+            chosen = scores.argsort(dim=1, descending=most, stable=True)[:, :quota].flatten()
+            counts[name] = counts.get(name, 0) + torch.bincount(chosen, minlength=scores.shape[1])
+    return {
+        name: count.argsort(descending=True, stable=True)[: max(1, int(share * len(count)))].sort().values
+        for name, count in counts.items()
+    }
+
+
 def attributions(model: nn.Module, inputs: dict[str, Tensor], steps: int = 7) -> dict[str, Tensor]:
     """What each output of each down-projection adds to the probability of the right answers: (B, D) by weight name.
 
@@ -114,30 +129,29 @@ def attributions(model: nn.Module, inputs: dict[str, Tensor], steps: int = 7) ->
     names = [n for group in layers(model) for n in group if unit(n)[1] == "down" and n.endswith("weight")]
     if not names:
         raise BadInput(f"found no down-projections in {type(model).__name__}; leave LoKI out")
-    reader, training = Reader(model), model.training
+    reader = Reader(model)
     told = torch.zeros_like(inputs["labels"], dtype=torch.bool)
     told[:, :-1] = inputs["labels"][:, 1:] != IGNORE
-    model.eval()
     found = {}
-    for name in names:
-        module = model.get_submodule(name.rpartition(".")[0])
-        kept: list[Tensor] = []
-        scale = 1.0
+    with evaluating(model):
+        for name in names:
+            module = model.get_submodule(name.rpartition(".")[0])
+            kept: list[Tensor] = []
+            scale = 1.0
 
-        def put(module: Any, given: Any, z: Tensor, kept: list[Tensor] = kept) -> Tensor:
-            kept[:] = [z.detach(), (scale * z.detach()).requires_grad_()]  # noqa: B023
-            return kept[1]
+            def put(module: Any, given: Any, z: Tensor, kept: list[Tensor] = kept) -> Tensor:
+                kept[:] = [z.detach(), (scale * z.detach()).requires_grad_()]  # noqa: B023
+                return kept[1]
 
-        total: Tensor | float = 0.0
-        handle = module.register_forward_hook(put)
-        try:
-            for k in range(1, steps + 1):
-                scale = k / steps
-                read = reader(inputs)
-                chance = read.logits.float().softmax(-1).gather(1, read.targets[:, None]).sum()
-                total = total + torch.autograd.grad(chance, kept[1])[0].float()
-        finally:
-            handle.remove()
-        found[name] = (kept[0].float() * total / steps * told[..., None]).sum(1).cpu()
-    model.train(training)
+            total: Tensor | float = 0.0
+            handle = module.register_forward_hook(put)
+            try:
+                for k in range(1, steps + 1):
+                    scale = k / steps
+                    read = reader(inputs)
+                    chance = read.logits.float().softmax(-1).gather(1, read.targets[:, None]).sum()
+                    total = total + torch.autograd.grad(chance, kept[1])[0].float()
+            finally:
+                handle.remove()
+            found[name] = (kept[0].float() * total / steps * told[..., None]).sum(1).cpu()
     return found

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from engram.core.strategy import Stage, Step, Strategy
 from engram.kit.adapter import refuse
 from engram.kit.buffer import pick
+from engram.kit.modes import evaluating
 
 
 class MAS(Strategy):
@@ -70,15 +71,13 @@ class MAS(Strategy):
             self.importance.setdefault(n, torch.zeros_like(p, dtype=torch.float32))
             self.importance[n] = self.importance[n].to(p.device)
             self.anchor[n] = p.detach().float().clone()
-        training = stage.model.training
-        stage.model.eval()
-        for key in keys:
-            read = stage.read(stage.model, stage.collate([stage.examples[key]]))
-            length = read.logits.float().square().sum()
-            for n, g in zip(live, torch.autograd.grad(length, list(live.values()), allow_unused=True), strict=True):
-                if g is not None:
-                    self.importance[n] += g.float().abs() / len(keys)
-        stage.model.train(training)
+        with evaluating(stage.model) as model:
+            for key in keys:
+                read = stage.read(model, stage.collate([stage.examples[key]]))
+                length = read.logits.float().square().sum()
+                for n, g in zip(live, torch.autograd.grad(length, list(live.values()), allow_unused=True), strict=True):
+                    if g is not None:
+                        self.importance[n] += g.float().abs() / len(keys)
 
     def state_dict(self) -> dict[str, Any]:
         return {"importance": self.importance, "anchor": self.anchor}

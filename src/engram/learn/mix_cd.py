@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engram.core.errors import BadInput
 from engram.core.strategy import Batch, Stage, Step, Strategy
+from engram.kit.modes import evaluating
 
 
 class MixCD(Strategy):
@@ -111,16 +112,14 @@ class MixCD(Strategy):
 @torch.no_grad()
 def _assess(stage: Stage, examples: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor]:
     """Mean loss of every example, and 1 where all its scored positions are right, by the model as it is."""
-    training = stage.model.training
-    stage.model.eval()
     losses, right = [], []
-    for at in range(0, len(examples), stage.batch_size):
-        part = examples[at : at + stage.batch_size]
-        read = stage.read(stage.model, stage.collate(part))
-        sums = torch.zeros(3, len(part)).index_add_(
-            1, read.rows.cpu(), torch.stack([read.losses(), ~read.correct(), torch.ones_like(read.losses())]).cpu()
-        )
-        losses.append(sums[0] / sums[2].clamp(min=1))
-        right.append((sums[1] == 0).long())
-    stage.model.train(training)
+    with evaluating(stage.model) as model:
+        for at in range(0, len(examples), stage.batch_size):
+            part = examples[at : at + stage.batch_size]
+            read = stage.read(model, stage.collate(part))
+            sums = torch.zeros(3, len(part)).index_add_(
+                1, read.rows.cpu(), torch.stack([read.losses(), ~read.correct(), torch.ones_like(read.losses())]).cpu()
+            )
+            losses.append(sums[0] / sums[2].clamp(min=1))
+            right.append((sums[1] == 0).long())
     return torch.cat(losses), torch.cat(right)

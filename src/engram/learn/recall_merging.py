@@ -13,6 +13,7 @@ from engram.core.errors import BadInput, Conflict
 from engram.core.strategy import Stage, Strategy
 from engram.kit.anatomy import layers
 from engram.kit.buffer import pick
+from engram.kit.modes import evaluating
 
 ROUNDS = 20
 
@@ -193,18 +194,16 @@ def _representations(
         )
         for t in tops
     ]
-    training = model.training
-    model.eval()
     try:
-        for start in range(0, len(examples), stage.batch_size):
-            inputs = stage.collate(examples[start : start + stage.batch_size])
-            stage.read(model, inputs)
-            for rows, t in zip(out, tops, strict=True):
-                rows.append(_pooled(latest[t].float(), inputs.get("attention_mask")))
+        with evaluating(model):
+            for start in range(0, len(examples), stage.batch_size):
+                inputs = stage.collate(examples[start : start + stage.batch_size])
+                stage.read(model, inputs)
+                for rows, t in zip(out, tops, strict=True):
+                    rows.append(_pooled(latest[t].float(), inputs.get("attention_mask")))
     finally:
         for hook in hooks:
             hook.remove()
-        model.train(training)
     return [torch.cat(rows) for rows in out]
 
 

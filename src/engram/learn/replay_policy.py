@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from engram.core.errors import BadInput
 from engram.core.strategy import Stage
+from engram.kit.modes import drawing, evaluating
 from engram.learn.replay_scheduling import ReplayScheduling, Schedule, choices
 
 Course = Callable[[Schedule], Sequence[float]]
@@ -56,8 +57,7 @@ class Policy(nn.Module):
         for t, options in enumerate(self.options):
             rows[t, : len(options)] = torch.tensor([[*row, *[0.0] * (tasks - 1 - len(row))] for row in options])
         self.register_buffer("compositions", rows, persistent=False)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seed):
             self.net = nn.Sequential(
                 nn.Linear(2 * (tasks - 1), width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
             )
@@ -240,8 +240,6 @@ class ReplayByPolicy(ReplayScheduling):
 @torch.no_grad()
 def examine(stage: Stage, examples: Sequence[dict[str, Any]]) -> float:
     """The share of examples that the model of a stage has right; the model is left as it was."""
-    training = stage.model.training
-    stage.model.eval()
-    right = stage.read(stage.model, stage.collate(examples)).correct()
-    stage.model.train(training)
+    with evaluating(stage.model) as model:
+        right = stage.read(model, stage.collate(examples)).correct()
     return float(right.float().mean())

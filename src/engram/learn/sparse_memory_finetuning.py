@@ -12,6 +12,7 @@ from engram.core.errors import BadInput
 from engram.core.strategy import Stage, Step, Strategy
 from engram.kit.anatomy import unit
 from engram.kit.buffer import pick
+from engram.kit.modes import evaluating
 
 
 class SparseMemory(Strategy):
@@ -104,15 +105,13 @@ class SparseMemory(Strategy):
         self.seen = self.count if pool else 0
         self.common = {n: torch.zeros(len(self._values(n, m))) for n, m in self.memories.items()}
         self.training = False
-        was = stage.model.training
-        stage.model.eval()
-        for b in range(self.seen):
-            keys = pick(len(pool), stage.batch_size, stage.generator(15, b))
-            self.reads = {}
-            stage.read(stage.model, stage.collate([pool[k] for k in keys]))
-            for name, found in self.reads.items():
-                self.common[name] += found > 0
-        stage.model.train(was)
+        with evaluating(stage.model) as model:
+            for b in range(self.seen):
+                keys = pick(len(pool), stage.batch_size, stage.generator(15, b))
+                self.reads = {}
+                stage.read(model, stage.collate([pool[k] for k in keys]))
+                for name, found in self.reads.items():
+                    self.common[name] += found > 0
         self.training, self.reads = True, {}
 
     def scores(self, name: str) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from engram.kit.modes import drawing
+
 
 class Perceptron(nn.Module):
     """Linear layers with ReLU between them; drawn from `seed`, the global generator left as it was.
@@ -27,8 +29,7 @@ class Perceptron(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [inputs, *widths]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seed):
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
             self.head = nn.Linear(sizes[-1], classes)
 

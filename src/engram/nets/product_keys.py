@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engram.core.errors import BadInput
+from engram.kit.modes import drawing
 
 
 class ProductKeyMemory(nn.Module):
@@ -34,8 +35,7 @@ class ProductKeyMemory(nn.Module):
         if top > side:
             raise BadInput(f"top={top} slots cannot be chosen among {side} half keys; give top={side} or less")
         self.side, self.top, self.heads, self.key_width = side, top, heads, max(width // 2, 1)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seed):
             self.query = nn.Linear(width, 2 * heads * self.key_width, bias=False)
             self.norm = nn.LayerNorm(self.key_width)
             self.keys = nn.Parameter(torch.randn(2, heads, side, self.key_width) * self.key_width**-0.5)

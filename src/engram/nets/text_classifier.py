@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from engram.kit.anatomy import decoder
+from engram.kit.modes import drawing
 
 
 class TextClassifier(nn.Module):
@@ -28,8 +29,7 @@ class TextClassifier(nn.Module):
     def __init__(self, lm: Any, *, classes: int, width: int = 32, seed: int = 0) -> None:
         super().__init__()
         self.lm = lm
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawing(seed):
             self.recurrent = nn.LSTM(lm.config.hidden_size, width, batch_first=True)
             self.attention = nn.Linear(width, 1)
             self.classes = nn.Linear(width, classes)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from engram.kit.modes import evaluating
 from engram.kit.readout import Reader
 from engram.train.stream import collate
 
@@ -15,20 +16,18 @@ from engram.train.stream import collate
 @torch.no_grad()
 def given(model: nn.Module, examples: Sequence[dict[str, Any]], batch: int = 256) -> list[tuple[list[int], list[int]]]:
     """The likeliest token and the right one at every scored position of each example."""
-    training = model.training
-    model.eval()
     device = next(model.parameters()).device
     reader = Reader(model)
     order = sorted(range(len(examples)), key=lambda i: len(examples[i]["input_ids"]))
     out: list[tuple[list[int], list[int]]] = [([], [])] * len(examples)
-    for at in range(0, len(order), batch):
-        keys = order[at : at + batch]
-        read = reader(collate([examples[k] for k in keys], device))
-        best = read.logits.argmax(-1)
-        for row, key in enumerate(keys):
-            of = read.rows == row
-            out[key] = best[of].tolist(), read.targets[of].tolist()
-    model.train(training)
+    with evaluating(model):
+        for at in range(0, len(order), batch):
+            keys = order[at : at + batch]
+            read = reader(collate([examples[k] for k in keys], device))
+            best = read.logits.argmax(-1)
+            for row, key in enumerate(keys):
+                of = read.rows == row
+                out[key] = best[of].tolist(), read.targets[of].tolist()
     return out
 
 

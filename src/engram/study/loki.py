@@ -2,84 +2,103 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from engram.core.strategy import Strategy
-from engram.learn.loki import LoKI
+import torch
+from torch import Tensor
+
+from engram.exam.general import quiz
+from engram.exam.recall import ask
+from engram.kit.buffer import pick
+from engram.learn.loki import LoKI, owed
 from engram.learn.lora import LoRA
-from engram.study.answers import exact
-from engram.study.known import known
+from engram.study.pretrained import Pretrained, pretrained, tune
 from engram.study.trial import Criterion, Scale, Study
-from engram.train.loop import Settings, train
+from engram.train.loop import Settings
+from engram.train.stream import collate
 
 
 class Implanting(Study):
     """Writing to the feed-forward rows that old answers lean on least, against full fine-tuning and LoRA.
 
-    The paper tunes Llama 3.1 and Qwen 2.5 on tool use and retrieval: LoKI does as well on the task as full
-    fine-tuning and LoRA and loses a fraction of what they lose of general ability (tables 1 and 2).
-    Here: a Llama of 4 layers that knows 100 people is taught the facts of 20 strangers in questions. What must be
-    kept is attributed on questions about the first half of the known people and measured on the second. The
-    share of rows (0.1, 0.3) and the learning rates (1.5e-3, 3e-3, 1e-2 for LoKI; 3e-4 and 1e-3 for full
-    fine-tuning; 1e-3 and 3e-3 for LoRA) were chosen on seed 100.
-    Tried on seed 100: at the rate with which LoKI learns 92% of the facts it loses 0.48 of 0.96, full fine-tuning
-    0.42 and LoRA 0.49 with more learned; at 1.5e-3 it loses 0.43 and learns 85%; a tenth of the rows at 1e-2
-    loses 0.50 and learns 84%. With 96 features a layer has few rows that old answers can spare.
+    The paper tunes Llama 3.1 on tool use and Qwen 2.5 on reranking: LoKI does as well on the task as LoRA and full
+    fine-tuning and loses a fraction of what they lose of general ability (tables 1 to 4). Silencing the rows that
+    answers owe most to costs three times what silencing those they owe least to does, and training those costs four
+    times as much (table 5).
+    Here: SmolLM2-135M-Instruct is taught the ten facts of a person who does not exist. General ability is the loss
+    on general texts; rows are attributed on the answers to a few questions of a quiz of common knowledge
+    (the paper takes MMLU). Full fine-tuning has LoKI's learning rate, as in the paper's configurations; LoRA has one
+    of its own. Rates were set on seeds 100 and 101, the lowest of a grid at which all is learned.
     """
 
     claim = (
-        "training the rows that old answers owe least to learns as much and damages far less than full tuning or LoRA"
+        "training the rows that old answers owe least to learns as much and damages far less than full tuning, LoRA "
+        "or training those they owe most to"
     )
-    source = "abstract; tables 1 and 2"
+    source = "abstract; tables 1 to 5"
     criteria = (
-        Criterion(measure="learned", says="the new facts, LoKI beside full fine-tuning", at_least=-0.05),
-        Criterion(measure="full_drop", says="knowledge that full fine-tuning loses", at_least=0.15),
-        Criterion(measure="of_full", says="LoKI's loss of knowledge, of full fine-tuning's", at_most=0.6),
-        Criterion(measure="of_lora", says="LoKI's loss of knowledge, of LoRA's", at_most=0.8),
+        Criterion(measure="silenced", says="loss from silencing the rows owed most, over least", at_least=1.5),
+        Criterion(measure="learned", says="the new facts, LoKI beside the better of the others", at_least=-0.05),
+        Criterion(measure="full_rise", says="rise of general loss with full fine-tuning", at_least=0.01),
+        Criterion(measure="of_full", says="LoKI's rise of general loss, of full fine-tuning's", at_most=0.5),
+        Criterion(measure="of_lora", says="LoKI's rise of general loss, of LoRA's", at_most=0.8),
+        Criterion(measure="of_most", says="LoKI's rise, of that with the rows owed most", at_most=0.8),
     )
     scales: ClassVar[Mapping[Scale, Mapping[str, Any]]] = {
-        "smoke": {"people": 6, "strangers": 2, "steps": 4, "answers": 2, "most": 2, "samples": 4},
-        "small": {"people": 100, "strangers": 20, "steps": 1000, "answers": 200, "most": 240, "samples": 128},
-        "full": {"people": 400, "strangers": 80, "steps": 6000, "answers": 800, "most": 1200, "samples": 512},
+        "smoke": {"model": "tiny", "people": 1, "steps": 2, "samples": 2},
+        "small": {"model": "smollm2-135m", "people": 1, "steps": 20, "samples": 12},
+        "full": {"model": "smollm2-135m", "people": 10, "steps": 200, "samples": 60},
     }
 
     def run(  # type: ignore[override]
         self,
         *,
         seed: int,
+        model: str,
         people: int,
-        strangers: int,
         steps: int,
-        answers: int,
-        most: int,
         samples: int,
         share: float = 0.3,
-        rate: float = 3e-3,
-        full_rate: float = 3e-4,
-        lora_rate: float = 1e-3,
+        silent: float = 0.02,
+        rate: float = 3e-4,
+        lora_rate: float = 5e-4,
     ) -> dict[str, float]:
-        base = known(people, strangers=strangers, seed=seed, steps=steps, answers=answers)
-        new = base.asked(range(people, people + strangers))
-        before = base.knowledge(base.model)
+        base = pretrained(model)
+        stream = base.facts(1, people, seed)
+        questions = [base.lm.example(ask(i.question), i.answer) for i in quiz()]
+        asked = [questions[k] for k in pick(len(questions), samples, torch.Generator().manual_seed(seed))]
 
-        def tune(lr: float, *guards: Strategy) -> tuple[float, float]:
-            model = copy.deepcopy(base.model)
-            train(model, new, guards, Settings(lr=lr, steps=most, batch_size=32, seed=seed), index=1)
-            return before - base.knowledge(model), exact(model, new)
+        def settings(lr: float) -> Settings:
+            return Settings(lr=lr, steps=steps, batch_size=10, seed=seed)
 
-        full, lora = tune(full_rate), tune(lora_rate, LoRA(rank=8, alpha=16.0))
-        ours = tune(rate, LoKI(share=share, examples=base.trained, samples=samples))
-        return {
-            "before": before,
-            "drop": ours[0],
-            "full_drop": full[0],
-            "lora_drop": lora[0],
-            "new": ours[1],
-            "full_new": full[1],
-            "lora_new": lora[1],
-            "learned": ours[1] - full[1],
-            "of_full": ours[0] / max(full[0], 1e-9),
-            "of_lora": ours[0] / max(lora[0], 1e-9),
+        arms = {
+            "loki": tune(base, stream, settings(rate), LoKI(share=share, examples=asked, steps=2)),
+            "most": tune(base, stream, settings(rate), LoKI(share=share, examples=asked, steps=2, most=True)),
+            "full": tune(base, stream, settings(rate)),
+            "lora": tune(base, stream, settings(lora_rate), LoRA(rank=8, alpha=16.0)),
         }
+        before = base.loss(base.lm.model)
+        out = {"loss_before": before, "quiz_before": base.quiz(base.lm.model)}
+        for name, found in arms.items():
+            out |= {f"{name}_new": found.held, f"{name}_rise": found.loss / before - 1, f"{name}_quiz": found.quiz}
+        batches = [collate(asked)]
+        for name, most in (("least", False), ("greatest", True)):
+            quiet = silenced(base, owed(base.copy(), batches, silent, steps=2, most=most))
+            out[f"silent_{name}"] = quiet / before - 1
+        return out | {
+            "silenced": out["silent_greatest"] / max(out["silent_least"], 1e-9),
+            "learned": arms["loki"].held - max(arms["full"].held, arms["lora"].held),
+            "of_full": out["loki_rise"] / max(out["full_rise"], 1e-9),
+            "of_lora": out["loki_rise"] / max(out["lora_rise"], 1e-9),
+            "of_most": out["loki_rise"] / max(out["most_rise"], 1e-9),
+        }
+
+
+@torch.no_grad()
+def silenced(base: Pretrained, rows: Mapping[str, Tensor]) -> float:
+    """General loss of the model with these rows of its down-projections set to zero."""
+    model = base.copy()
+    for name, chosen in rows.items():
+        model.get_parameter(name)[chosen] = 0.0
+    return base.loss(model)

@@ -13,6 +13,7 @@ from torch import nn
 
 from engram.core.strategy import Step, Strategy
 from engram.exam import continual
+from engram.kit.modes import evaluating
 from engram.train.compose import Strategies
 from engram.train.loop import Settings, train
 from engram.train.stream import collate
@@ -104,15 +105,13 @@ def joint(model: nn.Module, tasks: Sequence[Any], settings: Settings | None = No
 @torch.no_grad()
 def accuracy(model: nn.Module, examples: Sequence[dict[str, Any]], batch: int = 1024) -> float:
     """Share of examples that a classifier gets right."""
-    training = model.training
-    model.eval()
     right = 0
     device = next(model.parameters()).device
-    for at in range(0, len(examples), batch):
-        inputs = collate(examples[at : at + batch], device)
-        labels = inputs.pop("labels")
-        output = model(**inputs)
-        logits = output.logits if hasattr(output, "logits") else output
-        right += int((logits.argmax(-1) == labels).sum())
-    model.train(training)
+    with evaluating(model):
+        for at in range(0, len(examples), batch):
+            inputs = collate(examples[at : at + batch], device)
+            labels = inputs.pop("labels")
+            output = model(**inputs)
+            logits = output.logits if hasattr(output, "logits") else output
+            right += int((logits.argmax(-1) == labels).sum())
     return right / max(len(examples), 1)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from engram.core.errors import BadInput, Conflict
 from engram.core.strategy import Batch, Stage, Step, Strategy
 from engram.kit import state as states
+from engram.kit.modes import evaluating
 from engram.kit.readout import Reader, Readout
 from engram.train import objective
 from engram.train.compose import Strategies
@@ -95,11 +96,8 @@ class _Guarded(_Base):
             self.optimizer = self.lr_scheduler = None
         for p, trained in moved:
             p.requires_grad_(trained)
-        training = self.model.training
-        self.model.eval()
-        with seeded(stage.seed + 1):
+        with seeded(stage.seed + 1), evaluating(self.model):
             self.strategies.end(stage)
-        self.model.train(training)
         self.artifacts = stage.artifacts
         return out
 
