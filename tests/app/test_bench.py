@@ -67,3 +67,27 @@ def test_the_picture_stands_by_itself() -> None:
     said = "".join(root.itertext())
     assert "a: 100%" in said
     assert "b: 50%" in said
+
+
+def test_the_page_tells_the_committed_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engram.app import docs
+
+    monkeypatch.setattr(docs.catalogue, "ROOT", tmp_path / "src" / "engram")
+    assert docs._strategies() == {}
+    results = tmp_path / "bench" / "results"
+    results.mkdir(parents=True)
+    job = {"model": "tiny", "facts": 20, "stages": 2, "seed": 1}
+    table = {**job, "arms": {"a": row(0.5, 0.02), "b": row(0.97, 0.005), "e": {"error": "x | y"}}, "recommended": "b"}
+    (results / "learn.json").write_text(json.dumps(table))
+    steps = {"model": "tiny", "steps": 6, "batch": 8, "threads": 1, "strategies": {
+        "slow": {"ratio": 3.0, "seconds_around": 1.0, "state_bytes": 2**20, "peak_rss_bytes": 2**30},
+        "fast": {"ratio": 0.9, "seconds_around": 0.5, "state_bytes": 0, "peak_rss_bytes": 2**30},
+    }}  # fmt: skip
+    (results / "strategies.json").write_text(json.dumps(steps))
+    page = docs._strategies()["strategies.md"]
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert [line.split("`")[1] for line in rows] == ["b", "a", "e", "fast", "slow"]
+    assert "Recommended: `b`." in page
+    assert r"x \| y" in page
+    assert "| `slow` | 3.00 | 1.0 s | 1 MiB | 1,024 MiB |" in rows
+    ElementTree.fromstring(docs._strategies()["strategies.svg"])

@@ -13,7 +13,7 @@ from engram.core.errors import BadInput, Conflict
 from engram.core.strategy import Stage
 from engram.kit.readout import Reader
 from engram.learn import loki
-from engram.learn.loki import LoKI, attributions
+from engram.learn.loki import LoKI, attributions, owed
 from engram.learn.lora import LoRA
 from engram.train.loop import Settings, train
 from engram.train.stream import collate
@@ -46,17 +46,34 @@ def test_attribution_is_the_integrated_gradient_of_the_answers_probability() -> 
     assert torch.allclose(found[0], z * total / 3, atol=1e-6)
 
 
-def test_the_rows_most_often_among_the_lowest_or_the_highest_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rows_most_often_among_the_lowest_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = torch.full((3, 32), 9.0)
     scores[:, [11, 20]] = 10.0
     scores[0, [4, 7]] = 0.0
     scores[1, [4, 9]] = -1.0
     scores[2, [9, 4]] = 0.5
     monkeypatch.setattr(loki, "attributions", lambda model, inputs, steps: {f"{DOWN}.weight": scores})
-    for most, rows in ((False, [4, 9]), (True, [11, 20])):
-        model, guard = llama(), LoKI(share=2 / 32, examples=[{"input_ids": [3, 4]}] * 3, most=most)
-        guard.begin(Stage(model, [], collate, lambda m, x: Reader(m)(x)))
-        assert guard.rows[f"{DOWN}.weight"].tolist() == rows
+    model, guard = llama(), LoKI(share=2 / 32, examples=[{"input_ids": [3, 4]}] * 3)
+    guard.begin(Stage(model, [], collate, lambda m, x: Reader(m)(x)))
+    assert guard.rows[f"{DOWN}.weight"].tolist() == [4, 9]
+    assert owed([{"a": scores}], 2 / 32, most=True)["a"].tolist() == [11, 20]
+
+
+def test_unbalanced_the_lowest_of_all_layers_are_chosen_wherever_they_are() -> None:
+    low = {"a": torch.tensor([[5.0, 1.0, 7.0]]), "b": torch.tensor([[0.0, 2.0, 9.0]])}
+    assert {n: r.tolist() for n, r in owed([low], 1 / 3, balanced=False).items()} == {"a": [1], "b": [0]}
+    assert {n: r.tolist() for n, r in owed([low], 0.5, balanced=False).items()} == {"a": [1], "b": [0, 1]}
+    assert {n: r.tolist() for n, r in owed([low], 1 / 6, most=True, balanced=False).items()} == {"b": [2]}
+
+
+def test_rows_found_before_are_trained_and_those_of_another_model_refused() -> None:
+    model, rows = llama(), {f"{DOWN}.weight": torch.tensor([3])}
+    start = copy.deepcopy(model.state_dict())
+    train(model, BENCHES["lm"].tasks[1], [LoKI(chosen=rows)], Settings(lr=1e-2, steps=2, batch_size=4))
+    moved = {n: (v != start[n]).reshape(len(v), -1).any(1) for n, v in model.state_dict().items()}
+    assert {n: m.nonzero()[:, 0].tolist() for n, m in moved.items() if m.any()} == {f"{DOWN}.weight": [3]}
+    with pytest.raises(BadInput, match=r"has no other\.weight; give rows"):
+        LoKI(chosen={"other.weight": torch.tensor([0])}).begin(Stage(model, [], collate, None))
 
 
 def test_nothing_but_the_chosen_rows_moves_not_even_by_weight_decay() -> None:

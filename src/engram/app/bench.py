@@ -242,7 +242,7 @@ def cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     """One row of the printed table; memory is that of the accelerator where there is one."""
     if "error" in row:
         return (name, row["error"], *[""] * (len(COLUMNS) - 2))
-    shares = (f"{row[k]:.0%}" for k in ("recall", "paraphrased", "earlier_kept"))
+    shares = (f"{100 * row[k]:.3g}%" for k in ("recall", "paraphrased", "earlier_kept"))
     quiz = f"{row['quiz']:.0%} of {row['quiz_untaught']:.0%}"
     memory = f"{row.get('peak_device_bytes', row['peak_rss_bytes']) / 2**30:.1f} GiB"
     return (name, *shares, f"{row['general_rise']:+.2%}", quiz, f"{sum(row['seconds']):.0f}", memory)

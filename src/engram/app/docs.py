@@ -7,15 +7,23 @@ line's page from `--help`; the table of papers from the catalogue and the commit
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from engram.core import catalogue
 
+WHICH = """\
+New facts about people who do not exist, taught in stages with as many examples for every arm, then asked closed-book.
+Recalled: at the end, over all stages. Paraphrased: in wordings not trained on. Earlier kept: of what was right when
+its stage ended. General loss: its rise on texts about other things. Quiz: common knowledge. An arm is good enough
+when it recalls 95% and general loss rises by 1% at most; recommended is the one of these that costs least, and `learn`
+does what is recommended when no strategy is named."""
 MADE = "<!-- Written by `make docs`; edit the source, not this page. -->\n"
 
 
@@ -23,6 +31,7 @@ def pages() -> dict[str, str]:
     """Every generated page by its path below `docs`."""
     found = {"methods/index.md": _index(), "cli.md": _cli(), "papers.md": _papers()}
     found["replications.md"] = _replications()
+    found |= _strategies()
     found |= {f"methods/{e.name}.md": _method(e) for e in catalogue.METHODS if e.file.exists()}
     return found
 
@@ -30,7 +39,8 @@ def pages() -> dict[str, str]:
 def stale(folder: Path) -> list[str]:
     """The pages that are missing, out of date, or left over from something that is gone."""
     wanted = pages()
-    written = {p.relative_to(folder).as_posix() for p in (folder / "methods").glob("*.md")}
+    made = [*(folder / "methods").glob("*.md"), *folder.glob("strategies.*")]
+    written = {p.relative_to(folder).as_posix() for p in made}
     differ = [n for n, text in wanted.items() if not (folder / n).exists() or _read(folder / n) != text]
     return sorted({*differ, *(written - set(wanted))})
 
@@ -197,6 +207,50 @@ def _replications() -> str:
         "mean does not, and is inconclusive between; a study is as good as its worst criterion.\n"
     )
     return f"{MADE}# Replications\n\n{words}. {head}\n" + "\n\n".join(parts) + ("\n" if parts else "")
+
+
+def _strategies() -> dict[str, str]:
+    """What every strategy teaches and what it costs: the committed tables of `engram bench learn` and of its step."""
+    from engram.app import bench
+
+    results = catalogue.ROOT.parents[1] / "bench" / "results"
+    taught = [json.loads(_read(f)) for f in sorted(results.glob("learn*.json"))]
+    if not taught:
+        return {}
+    parts = [f"{MADE}# Which strategy\n\n{WHICH}"]
+    for table in taught:
+        said = f"Recommended: `{table['recommended']}`." if table["recommended"] else "None is good enough."
+        rows = [bench.cells(f"`{n}`", table["arms"][n]) for n in bench.ranked(table["arms"])]
+        title = f"{table['facts']} facts in {table['stages']} stages, {table['model']}, seed {table['seed']}"
+        note = f"{table['note']} " if "note" in table else ""
+        parts.append(f"## {title}\n\n{note}{said}\n\n{_table(bench.COLUMNS, rows)}")
+    parts.insert(1, "![Recall against general loss kept](strategies.svg)")
+    steps = results / "strategies.json"
+    if steps.exists():
+        parts.append(_overheads(json.loads(_read(steps))))
+    return {"strategies.md": "\n\n".join(parts) + "\n", "strategies.svg": bench.drawn(taught[0]["arms"]) + "\n"}
+
+
+def _overheads(found: dict[str, Any]) -> str:
+    """What a step takes under every strategy, beside plain fine-tuning in the same run."""
+    rows: list[tuple[str, ...]] = []
+    for name, row in sorted(found["strategies"].items(), key=lambda item: item[1].get("ratio", 1e9)):
+        if "error" in row:
+            rows.append((f"`{name}`", row["error"], "", "", ""))
+            continue
+        sizes = (f"{row[k] / 2**20:,.0f} MiB" for k in ("state_bytes", "peak_rss_bytes"))
+        rows.append((f"`{name}`", f"{row['ratio']:.2f}", f"{row['seconds_around']:.1f} s", *sizes))
+    head = ("strategy", "time of a step", "around the stage", "state kept", "peak memory")
+    words = (
+        f"Second of two stages, {found['steps']} steps of {found['batch']} examples, {found['model']}, "
+        f"{found['threads']} threads; time beside plain fine-tuning, which ran before, between and after."
+    )
+    return f"## What a step costs\n\n{words}\n\n{_table(head, rows)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([_cell(c) for c in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _story(slug: str) -> str:

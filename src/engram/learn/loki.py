@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -33,7 +33,7 @@ class LoKI(Strategy):
     examples: what must be kept, with scored answers (50 questions for each subject of MMLU in the
         paper); None takes the earlier stages', and trains everything while there are none.
     samples: examples attributed at most, drawn at random. steps: m, 7.
-    most: train the rows that old answers owe most to, as a comparison.
+    chosen: rows by weight name, as `owed` finds them once for a model; None finds them in every stage.
 
     Departs from the paper: all scored positions count instead of the last alone; outputs are scaled up
     from zero instead of from those of an empty input; biases are frozen.
@@ -60,25 +60,34 @@ class LoKI(Strategy):
         examples: Sequence[dict[str, Any]] | None = None,
         samples: int = 256,
         steps: int = 7,
-        most: bool = False,
+        chosen: Mapping[str, Tensor] | None = None,
     ) -> None:
         if not 0 <= share <= 1:
             raise BadInput(f"share={share} is no share of a whole; give 0 to 1")
-        self.share, self.examples, self.samples, self.steps, self.most = share, examples, samples, steps, most
+        self.share, self.examples, self.samples, self.steps, self.chosen = share, examples, samples, steps, chosen
         self.rows: dict[str, Tensor] = {}
         self.start: dict[str, Tensor] = {}
 
     def begin(self, stage: Stage) -> None:
         self.rows, self.start = {}, {}
         pool = stage.old if self.examples is None else self.examples
-        if not self.share or not pool:
+        if not self.share or not (pool or self.chosen):
             return
         refuse(stage.model, "LoKI")
-        chosen = [pool[k] for k in pick(len(pool), self.samples, stage.generator(14))]
-        size = stage.batch_size
-        batches = [stage.collate(chosen[at : at + size]) for at in range(0, len(chosen), size)]
-        self.rows = owed(stage.model, batches, self.share, steps=self.steps, most=self.most)
+        self.rows = self._survey(stage, pool) if self.chosen is None else dict(self.chosen)
+        missing = sorted(set(self.rows) - {n for n, _ in stage.model.named_parameters()})
+        if missing:
+            raise BadInput(
+                f"{type(stage.model).__name__} has no {missing[0]}; give rows that `owed` found for this model"
+            )
         self.start = {n: stage.model.get_parameter(n).detach().clone() for n in self.rows}
+
+    def _survey(self, stage: Stage, pool: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """The rows that answers of the pool owe least to."""
+        drawn = [pool[k] for k in pick(len(pool), self.samples, stage.generator(14))]
+        size = stage.batch_size
+        batches = (stage.collate(drawn[at : at + size]) for at in range(0, len(drawn), size))
+        return owed((attributions(stage.model, b, self.steps) for b in batches), self.share)
 
     def groups(self, model: nn.Module) -> dict[str, float]:
         return {n: 0.0 for n, _ in model.named_parameters() if n not in self.rows} if self.rows else {}
@@ -103,22 +112,31 @@ class LoKI(Strategy):
 
 
 def owed(
-    model: nn.Module, batches: Iterable[dict[str, Tensor]], share: float, *, steps: int = 7, most: bool = False
+    scores: Iterable[Mapping[str, Tensor]], share: float, *, most: bool = False, balanced: bool = True
 ) -> dict[str, Tensor]:
-    """The rows of every down-projection that answers owe least (or most) to, a share of each, by weight name.
+    """The rows that answers owe least (or most) to, by weight name, from `attributions` of one batch after another.
 
-    Those are taken that are most often among the lowest (highest) share of an example's.
+    Those are taken that are most often among the lowest (highest) share of an example's: as many in each
+    down-projection, or, not `balanced`, wherever they are.
     """
     counts: dict[str, Tensor] = {}
-    for inputs in batches:
-        for name, scores in attributions(model, inputs, steps).items():
-            quota = max(1, int(share * scores.shape[1]))
-            chosen = scores.argsort(dim=1, descending=most, stable=True)[:, :quota].flatten()
-            counts[name] = counts.get(name, 0) + torch.bincount(chosen, minlength=scores.shape[1])
-    return {
-        name: count.argsort(descending=True, stable=True)[: max(1, int(share * len(count)))].sort().values
-        for name, count in counts.items()
-    }
+    for found in scores:
+        groups = [[n] for n in found] if balanced else [list(found)]
+        for names in groups:
+            joined = torch.cat([found[n] for n in names], 1)
+            quota = max(1, int(share * joined.shape[1]))
+            chosen = joined.argsort(dim=1, descending=most, stable=True)[:, :quota].flatten()
+            count = torch.bincount(chosen, minlength=joined.shape[1]).split([found[n].shape[1] for n in names])
+            counts |= {n: counts.get(n, 0) + c for n, c in zip(names, count, strict=True)}
+    groups = [[n] for n in counts] if balanced else [list(counts)]
+    rows: dict[str, Tensor] = {}
+    for names in groups:
+        joined = torch.cat([counts[n] for n in names])
+        chosen = torch.zeros_like(joined, dtype=torch.bool)
+        chosen[joined.argsort(descending=True, stable=True)[: max(1, int(share * len(joined)))]] = True
+        parts = chosen.split([len(counts[n]) for n in names])
+        rows |= {n: c.nonzero()[:, 0] for n, c in zip(names, parts, strict=True) if c.any()}
+    return rows
 
 
 def attributions(model: nn.Module, inputs: dict[str, Tensor], steps: int = 7) -> dict[str, Tensor]:
