@@ -59,6 +59,13 @@ def test_the_rows_most_often_among_the_lowest_are_chosen(monkeypatch: pytest.Mon
     assert owed([{"a": scores}], 2 / 32, most=True)["a"].tolist() == [11, 20]
 
 
+def test_strongly_negative_rows_are_low_only_where_signs_count() -> None:
+    scores = [{"a": torch.tensor([[-9.0, 0.1, 5.0, -0.2]])}]
+    assert owed(scores, 0.5)["a"].tolist() == [1, 3]
+    assert owed(scores, 0.5, signed=True)["a"].tolist() == [0, 3]
+    assert owed(scores, 0.25, most=True)["a"].tolist() == [0]
+
+
 def test_unbalanced_the_lowest_of_all_layers_are_chosen_wherever_they_are() -> None:
     low = {"a": torch.tensor([[5.0, 1.0, 7.0]]), "b": torch.tensor([[0.0, 2.0, 9.0]])}
     assert {n: r.tolist() for n, r in owed([low], 1 / 3, balanced=False).items()} == {"a": [1], "b": [0]}

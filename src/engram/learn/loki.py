@@ -25,7 +25,7 @@ class LoKI(Strategy):
     others can be written to with little damage, in every layer alike.
 
     attribution_j = z_j (1 / m) sum_k dP(answer) / dz_j at (k / m) z, z the outputs of one down-projection;
-    of every example the lowest `share` of each layer is noted, and the rows noted most often are trained
+    of every example the smallest `share` of each layer is noted, and the rows noted most often are trained
 
     Parameters
     ----------
@@ -33,9 +33,12 @@ class LoKI(Strategy):
     examples: what must be kept, with scored answers (50 questions for each subject of MMLU in the
         paper); None takes the earlier stages', and trains everything while there are none.
     samples: examples attributed at most, drawn at random. steps: m, 7.
+    signed: take the lowest attributions, as the authors' code does, instead of the smallest.
     chosen: rows by weight name, as `owed` finds them once for a model; None finds them in every stage.
 
-    Departs from the paper: all scored positions count instead of the last alone; outputs are scaled up
+    Departs from the paper: attributions count by magnitude, for the lowest are strongly negative: rows that bear on
+    answers as much as the highest (in SmolLM2-135M silencing the lowest hundredth raises the loss by 535%, the highest
+    by 276%, the smallest by 0.6%); all scored positions count instead of the last alone; outputs are scaled up
     from zero instead of from those of an empty input; biases are frozen.
 
     >>> from engram.models.tiny import model
@@ -60,11 +63,13 @@ class LoKI(Strategy):
         examples: Sequence[dict[str, Any]] | None = None,
         samples: int = 256,
         steps: int = 7,
+        signed: bool = False,
         chosen: Mapping[str, Tensor] | None = None,
     ) -> None:
         if not 0 <= share <= 1:
             raise BadInput(f"share={share} is no share of a whole; give 0 to 1")
-        self.share, self.examples, self.samples, self.steps, self.chosen = share, examples, samples, steps, chosen
+        self.share, self.examples, self.samples, self.steps = share, examples, samples, steps
+        self.signed, self.chosen = signed, chosen
         self.rows: dict[str, Tensor] = {}
         self.start: dict[str, Tensor] = {}
 
@@ -87,7 +92,7 @@ class LoKI(Strategy):
         drawn = [pool[k] for k in pick(len(pool), self.samples, stage.generator(14))]
         size = stage.batch_size
         batches = (stage.collate(drawn[at : at + size]) for at in range(0, len(drawn), size))
-        return owed((attributions(stage.model, b, self.steps) for b in batches), self.share)
+        return owed((attributions(stage.model, b, self.steps) for b in batches), self.share, signed=self.signed)
 
     def groups(self, model: nn.Module) -> dict[str, float]:
         return {n: 0.0 for n, _ in model.named_parameters() if n not in self.rows} if self.rows else {}
@@ -112,18 +117,23 @@ class LoKI(Strategy):
 
 
 def owed(
-    scores: Iterable[Mapping[str, Tensor]], share: float, *, most: bool = False, balanced: bool = True
+    scores: Iterable[Mapping[str, Tensor]],
+    share: float,
+    *,
+    most: bool = False,
+    balanced: bool = True,
+    signed: bool = False,
 ) -> dict[str, Tensor]:
     """The rows that answers owe least (or most) to, by weight name, from `attributions` of one batch after another.
 
-    Those are taken that are most often among the lowest (highest) share of an example's: as many in each
-    down-projection, or, not `balanced`, wherever they are.
+    Those are taken that are most often among the smallest (greatest) share of an example's, by magnitude unless
+    `signed`: as many in each down-projection, or, not `balanced`, wherever they are.
     """
     counts: dict[str, Tensor] = {}
     for found in scores:
         groups = [[n] for n in found] if balanced else [list(found)]
         for names in groups:
-            joined = torch.cat([found[n] for n in names], 1)
+            joined = torch.cat([found[n] if signed else found[n].abs() for n in names], 1)
             quota = max(1, int(share * joined.shape[1]))
             chosen = joined.argsort(dim=1, descending=most, stable=True)[:, :quota].flatten()
             count = torch.bincount(chosen, minlength=joined.shape[1]).split([found[n].shape[1] for n in names])
