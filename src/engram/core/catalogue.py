@@ -132,6 +132,7 @@ METHODS: tuple[Entry, ...] = (
     Entry("siatl", "learn.siatl:SiATL", paper="siatl", arxiv="1902.10547"),
     Entry("self-tuning", "learn.self_tuning:SelfTuning", paper="self-tuning", arxiv="2406.06326"),
     Entry("coda-prompt", "learn.coda_prompt:CodaPrompt", paper="coda-prompt", arxiv="2211.13218"),
+    Entry("tag", "learn.tag:TAG", paper="tag", arxiv="2105.05155"),
     Entry("npo", "forget.npo:NPO", arxiv="2404.05868", kind="unlearner"),
     Entry("relearn", "forget.relearn:Relearn", arxiv="1912.03817", kind="unlearner"),
 )
