@@ -1,4 +1,4 @@
-"""`engram bench learn`: every strategy on the same teaching job, one honest table.
+"""`engram bench`: every strategy on the same teaching job, every retriever on the same dialogues; one honest table.
 
 New people are taught in stages, with the same questions, the same number of training examples and the same seed for
 every arm; each arm runs in a process of its own, and a finished arm is not run again, so a table of hours can be
@@ -81,6 +81,36 @@ def learn(
     said = done["recommended"]
     typer.echo(
         f"recommended: {said}" if said else f"no arm recalls {RECALL:.0%} with general loss up {RISE:.0%} at most"
+    )
+
+
+@app.command()
+def recall(
+    data: Annotated[Path, typer.Option(help="A .json file of LoCoMo or LongMemEval, or a folder with some.")],
+    embedder: Annotated[str, typer.Option(help="What turns words into vectors.")] = "minilm",
+    k: Annotated[int, typer.Option(help="Hits that count.", min=1)] = 10,
+    out: Annotated[str | None, typer.Option(help="The table as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find the turns that hold an answer in long dialogues, with every retriever, and print one table."""
+    from engram.app import recalling, terminal
+    from engram.app.show import table
+    from engram.models.embedder import load_embedder
+    from engram.world.dialogues import read
+
+    dialogues = read(data)
+    with terminal.bars(as_json) as told:
+        found = {**recalling.bench(dialogues, load_embedder(embedder), k=k, told=told), "embedder": embedder}
+    if out:
+        Path(out).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        terminal.dump(found)
+        return
+    table(terminal.console(), recalling.COLUMNS, recalling.cells(found))
+    typer.echo(
+        f"{found['questions']} questions about {found['turns']} turns of {found['dialogues']} dialogues; stored in "
+        f"{found['seconds_to_store']:.1f} s, {found['seconds_of_these_embedding']:.1f} s of them for the embedder, "
+        f"which takes {found['ms_to_embed_a_question']:.0f} ms for a question besides the search"
     )
 
 

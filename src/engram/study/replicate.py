@@ -66,7 +66,8 @@ def replicate(
             if data is None or not (data / study.needs).is_dir():
                 raise BadInput(f"{slug} needs the set {study.needs!r}; give --data, the folder that holds it")
             sets[slug] = data / study.needs
-    threads = max(1, (os.cpu_count() or 1) // max(jobs, 1)) if not ray else 1
+    allowed = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    threads = max(1, allowed // max(jobs, 1)) if not ray else 1
     pieces = [Piece(slug, scale, seed, threads, sets.get(slug)) for slug in chosen for seed in seeds]
     rows: dict[str, dict[int, dict[str, Any]]] = {slug: {} for slug in chosen}
     results: dict[str, dict[str, Any]] = {}

@@ -95,11 +95,11 @@ class Hybrid:
         if not ids:
             return []
         unranked = min(words.values()) if len(words) == pool else 0.0
-        by_word = _Scale([words.get(i, unranked) for i in ids])
+        by_word = Scale([words.get(i, unranked) for i in ids])
         if vector is not None:
             meaning |= store.cosine(vector, [i for i in ids if i not in meaning])
         furthest = min(meaning.values(), default=0.0)
-        by_meaning = _Scale([meaning.get(i, furthest) for i in ids])
+        by_meaning = Scale([meaning.get(i, furthest) for i in ids])
         own = dict(zip(ids, (self.lexical * by_word.all + self.dense * by_meaning.all).tolist(), strict=True))
         near = self._near(store, sorted(ids, key=lambda i: -own[i])[: 4 * k + 20], at, where)
         new = [i for i in near if i not in own]
@@ -109,7 +109,7 @@ class Hybrid:
             own[i] = self.lexical * by_word.one(unranked) + self.dense * by_meaning.one(meaning.get(i, furthest))
         final = {i: own[i] + self.neighbours * sum(own.get(j, 0.0) for j in near.get(i, ())) for i in own}
         best = sorted(final, key=lambda i: -final[i])[:k]
-        return [_hit(engram, final[engram.id]) for engram in store.get(best)]
+        return [hit(engram, final[engram.id]) for engram in store.get(best)]
 
     def _near(self, store: Index, ids: list[str], at: str | None, where: Where) -> dict[str, set[str]]:
         """Who stands next to whom around these, both ways."""
@@ -121,7 +121,7 @@ class Hybrid:
         return near
 
 
-class _Scale:
+class Scale:
     """Scores brought to mean 0 and standard deviation 1 (all 0 when they are equal), and others like them."""
 
     def __init__(self, values: list[float]) -> None:
@@ -133,7 +133,8 @@ class _Scale:
         return (value - self.mean) / self.spread if self.spread > 1e-12 else 0.0
 
 
-def _hit(engram: Engram, score: float) -> Hit:
+def hit(engram: Engram, score: float) -> Hit:
+    """An engram as a search result."""
     return Hit(
         id=engram.id,
         text=engram.text,

@@ -1,0 +1,217 @@
+"""Hybrid search weighed by what surrounds a passage: its neighbours, its source, who says it and how much it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engram.core.errors import BadInput
+from engram.core.protocols import Embedder
+from engram.core.records import Engram, Hit
+from engram.recall.retrieve.hybrid import Index, Scale, Where, hit
+
+Features = NDArray[np.float64]
+WEIGHTS: Mapping[str, float] = {
+    "words": 0.15,
+    "meaning": 0.85,
+    "speaker": 0.55,
+    "before": -0.1,
+    "after": 0.1,
+    "second before": 0.15,
+    "second after": 0.1,
+    "answers a question": 0.25,
+    "is a question": -0.25,
+    "length": 0.6,
+    "source by words": 0.55,
+    "source by meaning": 0.15,
+    "best by words": 0.1,
+    "best by meaning": -0.1,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query's candidates and their features (N, F), from which a score is a weighed sum."""
+
+    ids: tuple[str, ...]
+    features: Features
+    engrams: Mapping[str, Engram]
+
+
+class Ranked:
+    """A linear model over what tells a passage that answers from one that only sounds alike.
+
+    The candidates are the `pool` best by BM25 and the `pool` best by cosine, with the passages around each in its
+    source. A speaker who is named in the query is matched with who speaks, and left out of the words.
+
+    score_i = sum_f w_f x_if, each x_f standardised over the candidates of the query
+
+    with x: BM25 and cosine; s = z(BM25) + z(cosine) of the first and second passage before and after; that of the one
+    before where it is a question, and whether this is one; whether the speaker is who the query names; log of the
+    length; the mean of the three best BM25 and cosines in the same source; exp(z - max z) of both.
+
+    In dialogue the words of a question stand in one turn and the answer in the next, short turns say little, and what
+    was talked about in a session helps to find a turn of it. Weights are learned by `fit`; those given here are of the
+    five dialogues of LoCoMo (arXiv:2402.17753), rounded to a twentieth.
+
+    Parameters
+    ----------
+    weights: by the names of `WEIGHTS`. pool: candidates taken from each index.
+    """
+
+    def __init__(self, *, weights: Mapping[str, float] | None = None, pool: int = 200) -> None:
+        weights = WEIGHTS if weights is None else weights
+        if set(weights) != set(WEIGHTS):
+            wrong = sorted(set(weights) ^ set(WEIGHTS))
+            raise BadInput(f"weights for {', '.join(wrong)} missing or unknown; give one for each of {list(WEIGHTS)}")
+        if pool < 1:
+            raise BadInput(f"pool={pool}: at least 1 candidate is needed; the default is 200")
+        self.weights = dict(weights)
+        self.pool = pool
+
+    def search(
+        self,
+        store: Index,
+        embedder: Embedder | None,
+        query: str,
+        k: int = 10,
+        at: str | None = None,
+        where: Where = None,
+    ) -> list[Hit]:
+        """The k best engrams for a query, best first; without an embedder by words alone. See `Hybrid.search`."""
+        if not query.strip() or k < 1:
+            return []
+        asked = self.asked(store, embedder, query, at, where)
+        if not asked.ids:
+            return []
+        scores = asked.features @ np.array([self.weights[n] for n in WEIGHTS])
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [hit(asked.engrams[asked.ids[i]], float(scores[i])) for i in best]
+
+    def asked(
+        self, store: Index, embedder: Embedder | None, query: str, at: str | None = None, where: Where = None
+    ) -> Asked:
+        """The candidates for a query with their features."""
+        query = query.encode("utf-8", "ignore").decode()
+        names = self._names(store, query, at, where)
+        bare = re.sub("|".join(rf"\b{re.escape(n)}\b(?:['’]s)?" for n in names), " ", query) if names else query
+        bare = bare if bare.strip() else query
+        words = dict(store.lexical(bare, self.pool, at, where))
+        vector = None if embedder is None else embedder.encode([bare])[0]
+        meaning = {} if vector is None else dict(store.dense(vector, self.pool, at, where))
+        ids = list(dict.fromkeys([*words, *meaning]))
+        if not ids:
+            return Asked((), np.zeros((0, len(WEIGHTS))), {})
+        near: dict[str, tuple[str, ...]] = {}
+        for _ in range(2):
+            near |= store.neighbours([i for i in ids if i not in near], at, where)
+            ids = list(dict.fromkeys([*ids, *(j for i in ids for j in near[i])]))
+        if vector is not None:
+            meaning |= store.cosine(vector, [i for i in ids if i not in meaning])
+        engrams = {e.id: e for e in store.get(ids)}
+        unranked = min(words.values()) if len(words) == self.pool else 0.0
+        furthest = min(meaning.values(), default=0.0)
+        by_words = np.array([words.get(i, unranked) for i in ids])
+        by_meaning = np.array([meaning.get(i, furthest) for i in ids])
+        return Asked(tuple(ids), _features(ids, engrams, near, by_words, by_meaning, names), engrams)
+
+    def _names(self, store: Index, query: str, at: str | None, where: Where) -> list[str]:
+        """Speakers whom the query names."""
+        found = store.get([i for i, _ in store.lexical(query, 50, at, where)])
+        speakers = dict.fromkeys(e.speaker for e in found if e.speaker)
+        return [s for s in speakers if re.search(rf"\b{re.escape(s)}\b", query)]
+
+
+def fit(asked: Sequence[tuple[Asked, Sequence[str]]], *, decay: float = 1e-3, steps: int = 60) -> dict[str, float]:
+    """Weights that make what is wanted likeliest: least cross-entropy of a softmax over each query's candidates.
+
+    `asked` are queries with the ids that should be found; those with none among their candidates say nothing.
+
+    loss = - sum_q mean_(i wanted by q) log softmax(X_q w)_i + decay |w|^2, by L-BFGS
+    """
+    import torch
+
+    data = []
+    for one, wanted in asked:
+        right = [n for n, i in enumerate(one.ids) if i in set(wanted)]
+        if right:
+            data.append((torch.tensor(one.features), right))
+    if not data:
+        raise BadInput("no query has what it asks for among its candidates; give a larger pool or other queries")
+    weights = torch.zeros(len(WEIGHTS), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=steps, line_search_fn="strong_wolfe")
+
+    def loss() -> Any:
+        optimizer.zero_grad()
+        total = decay * len(data) * weights.square().sum()
+        for features, right in data:
+            total = total - torch.log_softmax(features @ weights, 0)[right].mean()
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    return dict(zip(WEIGHTS, weights.tolist(), strict=True))
+
+
+def _features(
+    ids: Sequence[str],
+    engrams: Mapping[str, Engram],
+    near: Mapping[str, Sequence[str]],
+    by_words: NDArray[np.float64],
+    by_meaning: NDArray[np.float64],
+    names: Sequence[str],
+) -> Features:
+    """One row a candidate, one column a weight, each column standardised."""
+    place = {i: n for n, i in enumerate(ids)}
+    words, meaning = Scale(by_words.tolist()).all, Scale(by_meaning.tolist()).all
+    own = words + meaning
+    before, after = np.full(len(ids), -1), np.full(len(ids), -1)
+    for i, n in place.items():
+        for j in near.get(i, ()):
+            if j in place:
+                side = before if engrams[j].position < engrams[i].position else after
+                side[n] = place[j]
+    lowest = own.min()
+
+    def beside(values: NDArray[np.float64], at: NDArray[np.int64], nothing: float) -> NDArray[np.float64]:
+        return np.where(at >= 0, values[at], nothing)
+
+    def next_but_one(at: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.where(at >= 0, at[at], -1)
+
+    asks = np.array([float("?" in engrams[i].text) for i in ids])
+    said = [engrams[i].speaker for i in ids]
+    speaker = np.array([float(s in names) for s in said]) if len(names) == 1 else np.full(len(ids), 0.5)
+    first = beside(own, before, lowest)
+    columns = {
+        "words": words,
+        "meaning": meaning,
+        "speaker": speaker,
+        "before": first,
+        "after": beside(own, after, lowest),
+        "second before": beside(own, next_but_one(before), lowest),
+        "second after": beside(own, next_but_one(after), lowest),
+        "answers a question": first * beside(asks, before, 0.0),
+        "is a question": asks,
+        "length": np.log([len(engrams[i].text) + 1.0 for i in ids]),
+        "source by words": _of_source(words, ids, engrams),
+        "source by meaning": _of_source(meaning, ids, engrams),
+        "best by words": np.exp(words - words.max()),
+        "best by meaning": np.exp(meaning - meaning.max()),
+    }
+    return np.stack([Scale(columns[n].tolist()).all for n in WEIGHTS], 1)
+
+
+def _of_source(scores: NDArray[np.float64], ids: Sequence[str], engrams: Mapping[str, Engram]) -> NDArray[np.float64]:
+    """For each candidate the mean of the three best scores in its source; its own where it has no source."""
+    grouped: dict[str, list[float]] = {}
+    keys = [engrams[i].source or i for i in ids]
+    for key, score in zip(keys, scores.tolist(), strict=True):
+        grouped.setdefault(key, []).append(score)
+    best = {key: float(np.mean(sorted(values)[-3:])) for key, values in grouped.items()}
+    return np.array([best[key] for key in keys])

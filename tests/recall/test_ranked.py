@@ -1,0 +1,90 @@
+"""The learned ranker: features worked by hand, weights that fit, and a dialogue in a real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engram.core.errors import BadInput
+from engram.core.records import Engram
+from engram.models.embedder import HashEmbedder
+from engram.recall.retrieve.ranked import WEIGHTS, Asked, Ranked, _features, fit
+from engram.store.sqlite import Store
+
+NAMES = list(WEIGHTS)
+
+
+def turn(name: str, text: str, place: int, source: str = "s", speaker: str | None = None) -> Engram:
+    return Engram(id=name, text=text, position=place, source=source, speaker=speaker, created="now")
+
+
+def z(values: list[float]) -> list[float]:
+    spread = float(np.std(values))
+    return [(v - float(np.mean(values))) / spread if spread > 1e-12 else 0.0 for v in values]
+
+
+def test_features_worked_by_hand() -> None:
+    """Three turns in a row and one elsewhere; scores are their own standardised values."""
+    engrams = [
+        turn("a", "Where?", 0, speaker="Ann"),
+        turn("b", "By the sea.", 1, speaker="Bo"),
+        turn("c", "Oh!", 2, speaker="Ann"),
+        turn("d", "Rain", 0, source="t", speaker="Bo"),
+    ]
+    near = {"a": ("b",), "b": ("a", "c"), "c": ("b",), "d": ()}
+    words, meaning = [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]
+    own = [2.0, 0.0, 0.0, -2.0]
+    found = _features(
+        [e.id for e in engrams], {e.id: e for e in engrams}, near, np.array(words), np.array(meaning), ["Bo"]
+    )
+    table = dict(zip(NAMES, found.T.tolist(), strict=True))
+    assert table["words"] == pytest.approx(words)
+    assert table["before"] == pytest.approx(z([-2.0, own[0], own[1], -2.0]))
+    assert table["after"] == pytest.approx(z([own[1], own[2], -2.0, -2.0]))
+    assert table["second before"] == pytest.approx(z([-2.0, -2.0, own[0], -2.0]))
+    assert table["second after"] == pytest.approx(z([own[2], -2.0, -2.0, -2.0]))
+    assert table["answers a question"] == pytest.approx(z([0.0, own[0], 0.0, 0.0]))
+    assert table["is a question"] == pytest.approx(z([1.0, 0.0, 0.0, 0.0]))
+    assert table["speaker"] == pytest.approx([-1.0, 1.0, -1.0, 1.0])
+    assert table["length"] == pytest.approx(z(np.log([7.0, 12.0, 4.0, 5.0]).tolist()))
+    assert table["source by words"] == pytest.approx(z([1 / 3, 1 / 3, 1 / 3, -1.0]))
+    assert table["best by meaning"] == pytest.approx(z(np.exp([0.0, 0.0, -2.0, -2.0]).tolist()))
+
+
+def test_fitted_weights_are_where_the_slope_of_the_loss_is_zero() -> None:
+    rng = np.random.default_rng(0)
+    asked = [(Asked(("a", "b", "c"), rng.normal(size=(3, len(NAMES))), {}), [w]) for w in "abca"]
+    weights = np.array(list(fit(asked, decay=0.1, steps=200).values()))
+    slope = 2 * 0.1 * len(asked) * weights
+    for one, (wanted,) in asked:
+        chances = np.exp(one.features @ weights)
+        slope += one.features.T @ (chances / chances.sum()) - one.features[one.ids.index(wanted)]
+    assert np.abs(slope).max() < 1e-4
+
+
+def test_the_turn_after_the_question_is_found_by_who_says_it(tmp_path: Path) -> None:
+    said = [
+        ("Ann", "What is your favourite colour these days, for the new kitchen?"),
+        ("Bo", "Turquoise, I painted half of the house in it last summer."),
+        ("Ann", "Nice."),
+        ("Bo", "We had eel again yesterday."),
+    ]
+    with Store(tmp_path / "s", dimension=256) as store:
+        engrams = [turn(f"t{n}", text, n, speaker=who) for n, (who, text) in enumerate(said)]
+        store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
+        ranker = Ranked()
+        assert ranker.search(store, HashEmbedder(), "What is Bo's favourite colour?", 4)[0].id == "t1"
+        assert ranker.search(store, None, "What is Bo's favourite colour?", 2)[0].id == "t1"
+        assert len(ranker.search(store, HashEmbedder(), "Bo", 4)) == 4
+        assert ranker.search(store, HashEmbedder(), "  ", 4) == []
+
+
+def test_bad_settings_say_what_to_do() -> None:
+    with pytest.raises(BadInput, match="weights for colour missing or unknown"):
+        Ranked(weights={**WEIGHTS, "colour": 1.0})
+    with pytest.raises(BadInput, match="pool=0"):
+        Ranked(pool=0)
+    with pytest.raises(BadInput, match="give a larger pool"):
+        fit([(Asked(("a",), np.zeros((1, len(NAMES))), {}), ["b"])])
