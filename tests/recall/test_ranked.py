@@ -69,7 +69,7 @@ def test_the_turn_after_the_question_is_found_by_who_says_it(tmp_path: Path) -> 
         ("Ann", "What is your favourite colour these days, for the new kitchen?"),
         ("Bo", "Turquoise, I painted half of the house in it last summer."),
         ("Ann", "Nice."),
-        ("Bo", "We had eel again yesterday."),
+        ("Bo", "My dish is eel."),
     ]
     with Store(tmp_path / "s", dimension=256) as store:
         engrams = [turn(f"t{n}", text, n, speaker=who) for n, (who, text) in enumerate(said)]

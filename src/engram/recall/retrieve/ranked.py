@@ -121,8 +121,10 @@ class Ranked:
         return Asked(tuple(ids), _features(ids, engrams, near, by_words, by_meaning, names), engrams)
 
     def _names(self, store: Index, query: str, at: str | None, where: Where) -> list[str]:
-        """Speakers whom the query names."""
-        found = store.get([i for i, _ in store.lexical(query, 50, at, where)])
+        """Speakers whom the query names, of the turns with its words and those beside them."""
+        ids = [i for i, _ in store.lexical(query, 50, at, where)]
+        beside = [j for others in store.neighbours(ids, at, where).values() for j in others]
+        found = store.get(list(dict.fromkeys([*ids, *beside])))
         speakers = dict.fromkeys(e.speaker for e in found if e.speaker)
         return [s for s in speakers if re.search(rf"\b{re.escape(s)}\b", query)]
 
