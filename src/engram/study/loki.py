@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -37,8 +38,11 @@ class Implanting(Study):
     of lowest signed attribution raised the loss by 0.9% (full fine-tuning 1.1%, LoRA 3.1%); in an earlier form with
     twenty facts, 0.8% on seed 101 where full fine-tuning at a rate of its own cost 0.3%. A model of 4 layers with 96
     features that knew 100 people lost 0.48 of 0.96 old answers by LoKI on the lowest, 0.42 by full fine-tuning.
-    That as many rows in each layer be trained does not show and is no criterion: on seed 100 the smallest of all layers
-    together cost no more (-0.1% beside 0.0%). Both are measured.
+    That as many rows in each layer be trained does not show in what is lost and is no criterion: on seed 100 the
+    smallest of all layers together cost no more (-0.1% beside 0.0%). Both are measured.
+    A first form, with LoKI's rate at 2.5e-4 and the loss of silenced rows as a plain ratio, was inconclusive on seeds 0
+    to 2: full fine-tuning's loss rose by 0.7% more (0.5% to 0.8%) and LoRA's by 2.4% (1.9% to 2.9%), but on seed 2 one
+    fact in ten was not learned, and ratios of 348, 538 and 1,878 have no narrow interval.
     """
 
     claim = (
@@ -47,7 +51,9 @@ class Implanting(Study):
     )
     source = "abstract; tables 1 to 5"
     criteria = (
-        Criterion(measure="silenced", says="loss from silencing the rows owed most, times least", at_least=3.0),
+        Criterion(
+            measure="silenced", says="loss from silencing rows owed most, powers of ten above least", at_least=0.5
+        ),
         Criterion(measure="learned", says="the new facts, LoKI beside the better of the others", at_least=-0.05),
         Criterion(measure="over_full", says="rise of general loss, full fine-tuning's less LoKI's", at_least=0.003),
         Criterion(measure="over_lora", says="the same, LoRA's less LoKI's", at_least=0.005),
@@ -69,7 +75,7 @@ class Implanting(Study):
         samples: int,
         share: float = 0.3,
         silent: float = 0.01,
-        rate: float = 2.5e-4,
+        rate: float = 3e-4,
         full_rate: float = 3.5e-5,
         lora_rate: float = 5e-4,
     ) -> dict[str, float]:
@@ -99,7 +105,7 @@ class Implanting(Study):
         for name, most in (("least", False), ("most", True)):
             out[f"silent_{name}"] = silenced(base, owed(scores, silent, most=most)) / before - 1
         return out | {
-            "silenced": out["silent_most"] / max(out["silent_least"], 1e-9),
+            "silenced": math.log10(max(out["silent_most"], 1e-4) / max(out["silent_least"], 1e-4)),
             "learned": arms["loki"].held - max(arms["full"].held, arms["lora"].held),
             **{f"over_{n}": out[f"{n}_rise"] - out["loki_rise"] for n in arms if n != "loki"},
         }
