@@ -196,3 +196,20 @@ def test_a_page_tells_the_story_of_the_study_and_not_of_a_helper(slug: str) -> N
     told = " ".join((trial.find(slug).__doc__ or "").split()[:6])
     assert told
     assert " ".join(_story(slug).split()).startswith(told)
+
+
+@pytest.mark.parametrize(("said", "jobs", "threads"), [("1", 1, 1), ("4", 2, 2), ("6,2", 1, 6), ("1", 3, 1)])
+def test_threads_are_shared_out_of_those_allowed(
+    said: str, jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen(Exception):
+        pass
+
+    def seen(pieces: Any, jobs: int, ray: bool) -> Any:
+        raise Seen({p.threads for p in pieces})
+
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setattr(replicate, "_run", seen)
+    with pytest.raises(Seen) as raised:
+        replicate.replicate(["ewc"], scale="smoke", seeds=[0, 1], jobs=jobs)
+    assert raised.value.args == ({threads},)

@@ -66,8 +66,7 @@ def replicate(
             if data is None or not (data / study.needs).is_dir():
                 raise BadInput(f"{slug} needs the set {study.needs!r}; give --data, the folder that holds it")
             sets[slug] = data / study.needs
-    allowed = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    threads = max(1, allowed // max(jobs, 1)) if not ray else 1
+    threads = max(1, _cores() // max(jobs, 1)) if not ray else 1
     pieces = [Piece(slug, scale, seed, threads, sets.get(slug)) for slug in chosen for seed in seeds]
     rows: dict[str, dict[int, dict[str, Any]]] = {slug: {} for slug in chosen}
     results: dict[str, dict[str, Any]] = {}
@@ -81,6 +80,12 @@ def replicate(
             if done:
                 done(results[piece.slug])
     return [results[slug] for slug in chosen]
+
+
+def _cores() -> int:
+    """As many threads as may run: OMP_NUM_THREADS (the first of a list), else the cores there are."""
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1
 
 
 def work(piece: Piece) -> dict[str, Any]:
