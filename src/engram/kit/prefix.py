@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from engram.core.errors import BadInput
 from engram.core.strategy import IGNORE
+from engram.kit.modes import evaluating
 
 WORTHWHILE = 0.9
 
@@ -95,21 +96,18 @@ def works(decoder: nn.Module, vocabulary: int) -> bool:
     mask = (at < torch.tensor([[12], [12], [4]], device=ids.device)).long()
     labels = ids.masked_fill((at < torch.tensor([[9], [9], [1]], device=ids.device)) | (mask == 0), IGNORE)
     inputs = {"input_ids": ids, "attention_mask": mask}
-    training = decoder.training
-    decoder.eval()
+    parts = split(inputs, labels)
+    if parts is None:
+        return False
+    head, rest, kept = parts
     try:
-        parts = split(inputs, labels)
-        if parts is None:
-            return False
-        head, rest, kept = parts
-        whole = decoder(**inputs, use_cache=False).last_hidden_state[labels != IGNORE].float()
-        past = cache(decoder, head, len(ids))
-        apart = decoder(**rest, past_key_values=past, use_cache=False).last_hidden_state[kept != IGNORE].float()
+        with evaluating(decoder):
+            whole = decoder(**inputs, use_cache=False).last_hidden_state[labels != IGNORE].float()
+            past = cache(decoder, head, len(ids))
+            apart = decoder(**rest, past_key_values=past, use_cache=False).last_hidden_state[kept != IGNORE].float()
         if whole.shape != apart.shape:
             return False
         wrong = (whole - apart).norm(dim=-1) / whole.norm(dim=-1)
         return float(wrong.median()) < 0.05  # in low precision a few tokens of such a text may be far off by chance
     except (TypeError, AttributeError, RuntimeError, ValueError, BadInput):
         return False
-    finally:
-        decoder.train(training)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from engram.core.strategy import IGNORE
 from engram.kit import prefix
 from engram.kit.anatomy import decoder
+from engram.kit.modes import evaluating
 
 
 class Readout:
@@ -132,13 +133,10 @@ def _splits(model: nn.Module, inputs: dict[str, Tensor]) -> bool:
     if not prefix or not hasattr(model, prefix) or head is None:
         return False
     probe = {"input_ids": inputs["input_ids"][:1, :4]}
-    training = model.training
-    model.eval()
     try:
-        whole = model(**probe, use_cache=False).logits
-        parts = head(decoder(model)(**probe, use_cache=False).last_hidden_state)
+        with evaluating(model):
+            whole = model(**probe, use_cache=False).logits
+            parts = head(decoder(model)(**probe, use_cache=False).last_hidden_state)
         return whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-2, atol=1e-2)
     except (TypeError, AttributeError, RuntimeError):
         return False
-    finally:
-        model.train(training)

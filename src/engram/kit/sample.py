@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engram.kit.modes import evaluating
+
 WORTHWHILE = 8
 
 
@@ -40,49 +42,47 @@ def sample(
     temperature 1, prompt-major: the copies of prompt i are at `i * copies` to `(i + 1) * copies`.
     Temperature 0 is greedy. Finished rows leave the batch, so short answers cost little.
     """
-    training = model.training
-    model.eval()
-    cache, logits, mask = _prefill(model, prompts, pad)
-    device = logits.device
-    if copies > 1:
-        cache.batch_repeat_interleave(copies)
-        logits = logits.repeat_interleave(copies, 0)
-        mask = mask.repeat_interleave(copies, 0)
-    total = len(logits)
-    tokens: list[list[int]] = [[] for _ in range(total)]
-    scores: list[list[float]] = [[] for _ in range(total)]
-    live = torch.arange(total, device=device)
-    stops = torch.tensor(sorted(set(stop)), device=device)
-    for n in range(max_tokens):
-        logprobs = torch.log_softmax(logits.float(), -1)
-        if temperature == 0:
-            chosen = logprobs.argmax(-1)
-        else:
-            chosen = _draw(torch.softmax(logits.float() / temperature, -1), generator)
-        taken = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
-        going = ~torch.isin(chosen, stops)
-        for row, token, score, goes in zip(live.tolist(), chosen.tolist(), taken, going.tolist(), strict=True):
-            if goes:
-                tokens[row].append(token)
-                scores[row].append(score)
-        if on_token:
-            on_token(n)
-        if not going.any() or n == max_tokens - 1:
-            break
-        if not going.all():
-            keep = going.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
-            live, chosen, mask = live[keep], chosen[keep], mask[keep]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        out = model(
-            input_ids=chosen[:, None],
-            attention_mask=mask,
-            position_ids=mask.sum(-1, keepdim=True) - 1,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        cache, logits = out.past_key_values, out.logits[:, -1]
-    model.train(training)
+    with evaluating(model):
+        cache, logits, mask = _prefill(model, prompts, pad)
+        device = logits.device
+        if copies > 1:
+            cache.batch_repeat_interleave(copies)
+            logits = logits.repeat_interleave(copies, 0)
+            mask = mask.repeat_interleave(copies, 0)
+        total = len(logits)
+        tokens: list[list[int]] = [[] for _ in range(total)]
+        scores: list[list[float]] = [[] for _ in range(total)]
+        live = torch.arange(total, device=device)
+        stops = torch.tensor(sorted(set(stop)), device=device)
+        for n in range(max_tokens):
+            logprobs = torch.log_softmax(logits.float(), -1)
+            if temperature == 0:
+                chosen = logprobs.argmax(-1)
+            else:
+                chosen = _draw(torch.softmax(logits.float() / temperature, -1), generator)
+            taken = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+            going = ~torch.isin(chosen, stops)
+            for row, token, score, goes in zip(live.tolist(), chosen.tolist(), taken, going.tolist(), strict=True):
+                if goes:
+                    tokens[row].append(token)
+                    scores[row].append(score)
+            if on_token:
+                on_token(n)
+            if not going.any() or n == max_tokens - 1:
+                break
+            if not going.all():
+                keep = going.nonzero()[:, 0]
+                cache.batch_select_indices(keep)
+                live, chosen, mask = live[keep], chosen[keep], mask[keep]
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            out = model(
+                input_ids=chosen[:, None],
+                attention_mask=mask,
+                position_ids=mask.sum(-1, keepdim=True) - 1,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache, logits = out.past_key_values, out.logits[:, -1]
     return tokens, scores
 
 

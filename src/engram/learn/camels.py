@@ -17,7 +17,7 @@ from engram.core.strategy import IGNORE, Batch, Stage, Step, Strategy
 from engram.kit.anatomy import decoder
 from engram.kit.buffer import pick
 from engram.kit.divergence import kl
-from engram.kit.modes import drawing
+from engram.kit.modes import drawing, evaluating
 from engram.kit.readout import Reader, Readout
 
 
@@ -94,7 +94,8 @@ class CaMeLS(Strategy):
         if self.learned:
             self.weigher.load_state_dict(self.learned)
         else:
-            self._learn(self.weigher, stage)
+            with evaluating(stage.model):
+                self._learn(self.weigher, stage)
             self.learned = {n: t.detach().clone() for n, t in self.weigher.state_dict().items()}
         self.weigher.requires_grad_(False)
 
@@ -115,8 +116,7 @@ class CaMeLS(Strategy):
         pool = [e for e in stage.old if e.get("asked")] or [e for e in stage.examples if e.get("asked")]
         pool = pool or list(stage.examples)
         optimizer = torch.optim.Adam(weigher.parameters(), lr=self.outer)
-        training = stage.model.training
-        reader = Reader(stage.model.eval())
+        reader = Reader(stage.model)
         base = {n: p.detach().float() for n, p in reader.named_parameters()}
         moved = {n for n, p in reader.named_parameters() if p.requires_grad}
         for number in range(self.rounds):
@@ -135,7 +135,6 @@ class CaMeLS(Strategy):
                     loss = self._judge(reader, stage, start, weights, chosen, other)
                     (loss / self.segments).backward(inputs=list(weigher.parameters()))
             optimizer.step()
-        stage.model.train(training)
 
     def _read(
         self,
