@@ -67,9 +67,8 @@ def _index() -> str:
     rows = []
     for e in catalogue.METHODS:
         name = f"[{e.name}]({e.name}.md)" if e.file.exists() else e.name
-        rows.append(f"| {name} | {e.kind} | {_cell(catalogue.summary(e))} | {_arxiv(e.arxiv)} |")
-    head = "| method | kind | what it does | paper |\n| --- | --- | --- | --- |\n"
-    return f"{MADE}# Methods\n\n{head}" + "\n".join(rows) + "\n"
+        rows.append((name, e.kind, catalogue.summary(e), _arxiv(e.arxiv)))
+    return f"{MADE}# Methods\n\n{_table(('method', 'kind', 'what it does', 'paper'), rows)}\n"
 
 
 def _method(e: catalogue.Entry) -> str:
@@ -169,13 +168,11 @@ def _papers() -> str:
         counts[status] = counts.get(status, 0) + 1
         shown = f"[{status}](results/{p.slug}.json)" if catalogue.results(p.slug) else status
         methods = ", ".join(f"[{e.name}](methods/{e.name}.md)" for e in catalogue.METHODS if e.paper == p.slug)
-        rows.append(
-            f"| {p.slug} | {_cell(p.title)} | {p.package} | {p.kind} | {methods} | {shown} | {_arxiv(p.arxiv)} |"
-        )
+        rows.append((p.slug, p.title, p.package, p.kind, methods, shown, _arxiv(p.arxiv)))
     total = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-    head = "| slug | title | package | kind | methods | status | paper |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+    head = ("slug", "title", "package", "kind", "methods", "status", "paper")
     words = f"{len(rows)} papers: {total}. A status is what the paper's committed study result says.\n\n"
-    return f"{MADE}# Papers\n\n{words}{head}" + "\n".join(rows) + "\n"
+    return f"{MADE}# Papers\n\n{words}{_table(head, rows)}\n"
 
 
 def _replications() -> str:
@@ -190,8 +187,8 @@ def _replications() -> str:
         for c in found["criteria"]:
             limit = f">= {c['at_least']:g}" if "at_least" in c else f"<= {c['at_most']:g}"
             spread = "" if c["interval"] is None else f" ({c['interval'][0]:.3f} to {c['interval'][1]:.3f})"
-            rows.append(f"| {_cell(c['says'])} | `{c['measure']}` {limit} | {c['mean']:.3f}{spread} | {c['verdict']} |")
-        table = "| what must be seen | threshold | measured | |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+            rows.append((c["says"], f"`{c['measure']}` {limit}", f"{c['mean']:.3f}{spread}", c["verdict"]))
+        table = _table(("what must be seen", "threshold", "measured", ""), rows)
         bound = f"Thresholds committed in {found['registered']}." if found["registered"] else "Thresholds not bound."
         seeds = ", ".join(map(str, found["seeds"]))
         parts.append(
@@ -249,6 +246,7 @@ def _overheads(found: dict[str, Any]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; pipes in cells are escaped."""
     lines = [head, ["---"] * len(head), *([_cell(c) for c in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -104,7 +104,7 @@ def bench(
         "seconds_of_these_embedding": round(embedding, 2),
         "ms_to_embed_a_question": round(asking, 2),
         "arms": {name: table(rows, k) for name, rows in arms.items()},
-        "weights": Ranked().weights if len(kept) == 1 else learned[0].weights,
+        "weights": learned[0].weights,
     }
 
 
