@@ -44,13 +44,13 @@ def test_help_takes_less_than_200_ms() -> None:
 
 def test_every_verb_is_there_with_the_shared_options(capsys) -> None:
     assert [v.__name__ for v in verbs.VERBS] == [
-        *("remember", "recall", "ask", "learn", "exam", "forget"),
+        *("remember", "history", "archive", "restore", "recall", "ask", "learn", "exam", "forget"),
         *("log", "diff", "revert", "report", "export", "check"),
     ]
     for verb in verbs.VERBS:
         code, out, _ = run(capsys, verb.__name__, "--help")
         assert code == 0
-        assert all(flag in out for flag in ("--memory", "--json", "--quiet"))
+        assert all(flag in out for flag in ("--memory", "--namespace", "--json", "--quiet"))
 
 
 def test_papers_and_methods_as_json(capsys) -> None:

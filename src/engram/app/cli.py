@@ -28,10 +28,13 @@ SHARED = {
     "folder": Annotated[str, typer.Option("--memory", "-m", envvar="ENGRAM_MEMORY", help="The memory's folder.")],
     "model": Annotated[str | None, typer.Option(help="The language model, when the folder is made.")],
     "embedder": Annotated[str | None, typer.Option(help="The embedder, when the folder is made.")],
+    "namespace": Annotated[
+        str | None, typer.Option("--namespace", "-n", help="A memory of its own within the folder, such as a user's.")
+    ],
     "as_json": Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")],
 }
-DEFAULTS = {"folder": "./brain", "model": None, "embedder": None, "as_json": False, "quiet": False}
+DEFAULTS = {"folder": "./brain", "model": None, "embedder": None, "namespace": None, "as_json": False, "quiet": False}
 
 app = typer.Typer(
     name="engram",
@@ -77,13 +80,16 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS[name]))
 
     def command(**given: Any) -> None:
-        folder, model, embedder, as_json, quiet = (given.pop(k) for k in SHARED)
+        folder, model, embedder, namespace, as_json, quiet = (given.pop(k) for k in SHARED)
         for key, value in given.items():
             if isinstance(value, list):
                 given[key] = _mapping(key, value) or None
-        if verb.__name__ in verbs.CREATES and not Path(folder).exists():
+        from engram.store.folder import within
+
+        home = within(folder, namespace)
+        if verb.__name__ in verbs.CREATES and not home.exists():
             verbs.vet(given)
-        with bars(as_json or quiet) as progress, _open(verb.__name__, folder, model, embedder) as memory:
+        with bars(as_json or quiet) as progress, _open(verb.__name__, home, model, embedder) as memory:
             result = verb(memory, **given, progress=progress)
         _print(verb.__name__, result, as_json)
         if _is_no(verb.__name__, result):
@@ -122,10 +128,12 @@ def _mapping(name: str, items: list[str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in items)
 
 
-def _open(verb: str, folder: str, model: str | None, embedder: str | None) -> Any:
+def _open(verb: str, folder: Path, model: str | None, embedder: str | None) -> Any:
     """The memory in a folder; verbs that only read refuse to make one."""
-    if verb not in verbs.CREATES and not Path(folder).exists():
-        raise BadInput(f"no memory at {folder!r}; make one with engram remember FILE, or name another with --memory")
+    if verb not in verbs.CREATES and not folder.exists():
+        raise BadInput(
+            f"no memory at {str(folder)!r}; make one with engram remember FILE, or name another with --memory"
+        )
     from engram.memory import Memory
 
     chosen = {"model": model, "embedder": embedder}

@@ -76,6 +76,14 @@ def _fields(found: dict[str, Any], console: Console, indent: str = "") -> None:
             console.print(f"{indent}{key}: {text}", markup=False)
 
 
+def _history(found: list[dict[str, Any]], console: Console) -> None:
+    rows = ((e["valid_from"] or e["at"] or e["created"], e["valid_to"], e["state"], e["id"], e["text"]) for e in found)
+    table(console, ("from", "until", "state", "id", "text"), rows)
+
+
+_archive = _restore = _history
+
+
 def _remember(found: list[dict[str, Any]], console: Console) -> None:
     sources = sorted({e["source"] for e in found if e.get("source")})
     console.print(f"remembered {len(found)} engrams" + (f" from {', '.join(sources)}" if sources else ""), markup=False)

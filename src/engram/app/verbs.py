@@ -27,16 +27,38 @@ Progress = Callable[[str, int, int], None]
 def remember(
     memory: Memory,
     source: Annotated[str, "A file or folder to read, a text, or - for standard input."],
+    update: Annotated[bool, "Statements take the place of those that they make untrue, found by meaning."] = False,
     *,
     progress: Progress | None = None,
 ) -> list[Engram]:
     """Keep a file or a text.
 
-    It is durable, and can be recalled, when this returns.
+    It is durable, and can be recalled, when this returns. What a file no longer says is history.
     """
     if source == "-":
         source = sys.stdin.read()
-    return memory.remember(source, progress=progress)
+    return memory.remember(source, update=update, progress=progress)
+
+
+def history(
+    memory: Memory, what: Annotated[str, "An engram's id, or a key."], *, progress: Progress | None = None
+) -> list[Engram]:
+    """What was said of one matter over time, oldest first."""
+    return memory.history(what, progress=progress)
+
+
+def archive(
+    memory: Memory, what: Annotated[str, "Engram ids with commas between."], *, progress: Progress | None = None
+) -> list[Engram]:
+    """Put engrams out of sight of recall; restore brings them back."""
+    return memory.archive([i.strip() for i in what.split(",")], progress=progress)
+
+
+def restore(
+    memory: Memory, what: Annotated[str, "Engram ids with commas between."], *, progress: Progress | None = None
+) -> list[Engram]:
+    """Bring archived engrams back."""
+    return memory.restore([i.strip() for i in what.split(",")], progress=progress)
 
 
 def recall(
@@ -169,6 +191,9 @@ def check(memory: Memory, *, progress: Progress | None = None) -> list[str]:
 
 VERBS: tuple[Callable[..., Any], ...] = (
     remember,
+    history,
+    archive,
+    restore,
     recall,
     ask,
     learn,

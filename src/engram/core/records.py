@@ -22,8 +22,10 @@ class Record(BaseModel):
 class Engram(Record):
     """One memory: its content, where it came from, when it holds, and the forms it is kept in.
 
-    `at`, `valid_from` and `valid_to` are ISO-8601 strings in UTC; `created` is when it was stored.
-    `question` and `answer` are set when the memory was given as a pair.
+    `at` (when it was said), `valid_from` and `valid_to` (when it is true) are ISO-8601 strings in UTC; `created` is
+    when it was stored. `question` and `answer` are set when the memory was given as a pair. `key` names what it is a
+    fact about: of those with the same key and owner one is current, the others are its history. `parents` are the
+    ids of the engrams that it was made from.
     """
 
     id: str
@@ -41,7 +43,28 @@ class Engram(Record):
     version: str | None = None
     question: str | None = None
     answer: str | None = None
+    key: str | None = None
+    parents: tuple[str, ...] = ()
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def since(self) -> str:
+        """From when it holds, as far as is known: when it became true, was said, or was stored."""
+        return self.valid_from or self.at or self.created
+
+
+class Op(Record):
+    """What an updater proposes for a memory; only the store carries it out.
+
+    "add" keeps the new `engram` besides what there is; "append" too, knowing `target` to be about the same;
+    "replace" keeps it in the place of `target`, which becomes history; "delete" says that `target` no longer holds
+    (a new `engram` may say so); "pass" keeps nothing new. `reason` is for people.
+    """
+
+    kind: Literal["add", "append", "replace", "delete", "pass"]
+    engram: Engram | None = None
+    target: str | None = None
+    reason: str = ""
 
 
 class Hit(Record):

@@ -16,7 +16,7 @@ from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Versi
 from engram.memory import account
 from engram.memory.lessons import Lesson, drafted, general_texts, lessons_in
 from engram.models import source
-from engram.store.folder import Folder
+from engram.store.folder import Folder, within
 from engram.store.sqlite import Store
 
 if TYPE_CHECKING:
@@ -45,7 +45,15 @@ class Memory:
     'Marta Kask signs off travel.'
     """
 
-    def __init__(self, path: str | Path, *, model: str | None = None, embedder: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        model: str | None = None,
+        embedder: str | None = None,
+        namespace: str | None = None,
+    ) -> None:
+        path = within(path, namespace)
         if not (Path(path).expanduser() / "memory.db").exists():
             source.vet("model", model or MODEL)
             source.vet("embedder", embedder or EMBEDDER)
@@ -70,7 +78,9 @@ class Memory:
                     self.store.set_head(first.id)
 
     @classmethod
-    def open(cls, path: str | Path, model: str | None = None, embedder: str | None = None) -> Memory:
+    def open(
+        cls, path: str | Path, model: str | None = None, embedder: str | None = None, *, namespace: str | None = None
+    ) -> Memory:
         """Open the memory in a folder, or create it.
 
         Parameters
@@ -80,11 +90,13 @@ class Memory:
             URL of an OpenAI-compatible endpoint, with the model's name after `#` (which then reads
             and writes, but cannot be taught). An existing memory keeps the model it was made with.
         embedder: `minilm` (the default), `hash` (no model), a hub id or a local folder.
+        namespace: a memory of its own within the folder, for one user of many: it shares no text, no index, no
+            statistics and no weights with any other. Listed by `namespaces(path)`.
 
         Raises `BadInput` when the path is no memory or was made with another model, `Unknown` for a
         model that is not known, `Newer` for a folder of a newer format.
         """
-        return cls(path, model=model, embedder=embedder)
+        return cls(path, model=model, embedder=embedder, namespace=namespace)
 
     def close(self) -> None:
         """Close the store. Everything acknowledged is on disk already."""
@@ -99,14 +111,38 @@ class Memory:
         self.close()
 
     # text
-    def remember(self, source: Source, *, progress: Progress | None = None) -> list[Engram]:
+    def remember(self, source: Source, *, update: bool = False, progress: Progress | None = None) -> list[Engram]:
         """Keep something as text: a file, a text, or a list of texts or dicts.
 
-        Dicts take `text`, `source`, `at`, `speaker`; other keys become metadata. A pair of `question`
+        Dicts take `text`, `source`, `at`, `speaker`, `key`; other keys become metadata. A pair of `question`
         and `answer` is one engram. Durable and searchable when it returns; what is there already is
         not stored twice. Raises `BadInput` for a missing, binary or empty file, with nothing stored.
+
+        What is no longer true becomes history (`history`, `recall(at=...)`): of facts with the same `key` the one
+        that began last is current; passages that a file no longer has go when it is read again; and with `update`
+        a statement takes the place of the one that it makes untrue, found by meaning.
         """
-        return self._add(drafted(source, self.now()), progress)
+        from engram.memory.remembering import remember
+
+        return remember(self, source, drafted(source, self.now()), update=update, progress=progress)
+
+    def history(self, what: str, *, progress: Progress | None = None) -> list[Engram]:
+        """What was said of one matter over time, oldest first: by the id of an engram, or by a key."""
+        from engram.memory.remembering import history
+
+        return history(self, what)
+
+    def archive(self, ids: Sequence[str], *, progress: Progress | None = None) -> list[Engram]:
+        """Put engrams out of sight of `recall`, with nothing lost; `restore` brings them back."""
+        from engram.memory.remembering import archive
+
+        return archive(self, ids, back=False)
+
+    def restore(self, ids: Sequence[str], *, progress: Progress | None = None) -> list[Engram]:
+        """Bring archived engrams back; one with a key takes its place in that key's history."""
+        from engram.memory.remembering import archive
+
+        return archive(self, ids, back=True)
 
     def recall(
         self,
@@ -139,23 +175,9 @@ class Memory:
 
         "auto" reads text when something relevant is remembered, and asks the weights otherwise.
         """
-        if form not in ("auto", "text", "weights"):
-            raise BadInput(f"form is {form!r}; choose 'auto', 'text' or 'weights'")
-        if not question.strip():
-            raise BadInput("the question is empty; ask something")
-        if form != "weights":
-            from engram.recall.read.cite import Cite
+        from engram.memory.asking import answer
 
-            hits = self.recall(question, k=k)
-            if hits and (form == "text" or self._relevant(question, hits)):
-                return Cite().answer(self.subject, question, hits)
-            if form == "text":
-                return Answer(text="", form="none")
-        from engram.exam.recall import ask
-
-        said = self.subject.generate([ask(question)], max_tokens=48)[0][0]
-        sure = float(np.exp(np.mean(said.logprobs))) if said.logprobs else None
-        return Answer(text=said.text, form="weights", confidence=sure)
+        return answer(self, question, form, k)
 
     # weights
     def learn(
@@ -354,23 +376,6 @@ class Memory:
     @staticmethod
     def now() -> str:
         return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-    def _add(self, drafts: Sequence[Engram], progress: Progress | None) -> list[Engram]:
-        stored: list[Engram] = []
-        vectors: list[NDArray[np.float32]] = []
-        for at in range(0, len(drafts), 256):
-            vectors.append(self.embed([d.text for d in drafts[at : at + 256]]))
-            if progress:
-                progress("embedding", min(at + 256, len(drafts)), len(drafts))
-        if drafts:
-            stored = self.store.add(drafts, np.concatenate(vectors))
-        return stored
-
-    def _relevant(self, question: str, hits: Sequence[Hit]) -> bool:
-        """Whether one of the best hits is close in meaning to the question."""
-        vector = self.embed([question])[0]
-        close = self.store.cosine(vector, [h.id for h in hits[:3]])
-        return max(close.values(), default=0.0) >= 0.35
 
     def _agree(self, key: str, wanted: str | None, default: str) -> str:
         """The name kept in the folder; a new folder keeps the one wanted."""

@@ -91,7 +91,7 @@ def engrams_of(pairs: Sequence[dict[str, Any]], created: str) -> list[Engram]:
         for name, value in (("question", question), ("answer", answer)):
             if not isinstance(value, str) or not value.strip():
                 raise BadInput(f"pair {n}: the {name} is {value!r}; give a text that is not empty")
-        known = {k: pair[k] for k in ("source", "at", "speaker", "owner", "valid_from", "valid_to") if k in pair}
+        known = {k: pair[k] for k in ("source", "at", "speaker", "owner", "key", "valid_from", "valid_to") if k in pair}
         extra = {k: v for k, v in pair.items() if k not in known and k not in ("question", "answer")}
         text = f"{question.strip()} {answer.strip()}"
         out.append(

@@ -69,6 +69,7 @@ def make(
 COPIES = 12
 VIEWS = 160
 EXPOSURES = 50
+REHEARSED = 5  # old examples a step, however small its batch
 STEPS = 80  # few lessons are read in smaller batches rather than in fewer steps, which do not get there
 
 
@@ -95,18 +96,19 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
     from engram.learn.teach_lmm_skills import Selective
     from engram.learn.wise_ft import WiseFT
 
+    settings = _settings(lessons, lr=1.7e-3, seed=seed)
     layers = getattr(lm.model.config, "num_hidden_layers", 1)
     texts = None if general is None else _texts(lm, general)
     strategies: list[Strategy] = [
         SelfReplay(examples=160, length=48, batch=4, start=_starts(lm), texts=texts),
-        Replay(ratio=0.25),
+        Replay(ratio=max(0.25, REHEARSED / settings.batch_size)),
         KL(weight=1.5, replace=True),
         Selective(part="gate_up"),
         FreezeBottom(layers=layers // 2, after=0),
         NullSpace(energy=0.95, remember=False, every=4, scored=True),
         WiseFT(shares=(0.9, 0.8, 0.7), keep=0.93, most=VIEWS, examples=_unseen(lm, lessons, seed)),
     ]
-    return Recipe(strategies, _settings(lessons, lr=1.7e-3, seed=seed), COPIES, {"strategies": "default"})
+    return Recipe(strategies, settings, COPIES, {"strategies": "default"})
 
 
 def _unseen(lm: LanguageModel, lessons: Sequence[Lesson], seed: int) -> list[dict[str, Any]]:

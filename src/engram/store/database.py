@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engram.core.errors import BadInput, Busy, Damaged, EngramError, Full, Newer
-from engram.store.schema import APPLICATION, FORMAT, TABLES
+from engram.store.schema import APPLICATION, FORMAT, TABLES, UPGRADES
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -64,6 +64,16 @@ class Database:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+        elif self.value("PRAGMA user_version") < FORMAT:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Bring a database of an older format to ours, in one transaction."""
+        with self.transaction():
+            for form in range(self.value("PRAGMA user_version"), FORMAT):
+                for statement in UPGRADES[form].split(";\n"):
+                    self.execute(statement)
+            self.execute(f"PRAGMA user_version={FORMAT}")
 
     def _fresh(self) -> bool:
         """Whether the file holds nothing yet; raises when it holds something that is not ours."""

@@ -20,13 +20,16 @@ from engram.store.database import Database
 
 FIELDS = (
     "id, text, source, position, speaker, owner, at, valid_from, valid_to, created, state, forms, version, "
-    "question, answer, metadata"
+    "question, answer, key, parents, metadata"
 )
 _NAMES = tuple(FIELDS.split(", "))
+LISTS = ("forms", "parents")
 _FORMS = ("text", "activations", "weights")
 _INSERT = (
     "INSERT INTO engrams (row, digest, starts, ends, id, text, source, position, speaker, owner, at, valid_from,"
-    " valid_to, created, state, forms, version, question, answer, metadata) VALUES (" + ",".join("?" * 20) + ")"
+    " valid_to, created, state, forms, version, question, answer, key, parents, metadata) VALUES ("
+    + ",".join("?" * 22)
+    + ")"
 )
 _EVENT = "INSERT INTO events (kind, row, engram, at, payload) VALUES (?, ?, ?, ?, ?)"
 
@@ -134,18 +137,18 @@ def _merge(
 
 
 def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[Engram]:
-    """Set `state`, `forms`, `version` or `valid_to` of engrams, with an event each."""
+    """Set fields of engrams to new values, with an event each."""
     old = fetch(db, ids)
     try:
-        changes = {"forms": tuple(changes["forms"])} | changes if "forms" in changes else changes
         new = [Engram(**{**dict(e), **changes}) for e in old]
     except ValidationError as error:
         first = error.errors()[0]
         field, value = first["loc"][0], first["input"]
         raise BadInput(f"an engram's {field} may not be {value!r}: {first['msg']}; give another") from error
-    columns = {k: ",".join(v) if k == "forms" else v for k, v in changes.items()}
-    if "valid_to" in changes:
-        columns["ends"] = seconds(changes["valid_to"])
+    columns = {k: ",".join(v) if k in LISTS else v for k, v in changes.items()}
+    for name, column in (("valid_from", "starts"), ("valid_to", "ends")):
+        if name in changes:
+            columns[column] = seconds(changes[name])
     payload = to_json(changes).decode()
     stamp = now()
     names = ", ".join(f"{c} = ?" for c in columns)
@@ -158,11 +161,17 @@ def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[En
 
 def fetch(db: Database, ids: Sequence[str]) -> list[Engram]:
     """Engrams in the order asked for; `Unknown` names the first that is not there."""
-    found = {r[0]: r for r in db.among(f"SELECT {FIELDS} FROM engrams WHERE id IN ({{}})", list(dict.fromkeys(ids)))}
+    found = find(db, ids)
     for i in ids:
         if i not in found:
             raise Unknown(f"no engram {i!r} in {db.path.parent}; it may have been forgotten (list them: engram log)")
-    return [_engram(found[i]) for i in ids]
+    return [found[i] for i in ids]
+
+
+def find(db: Database, ids: Sequence[str]) -> dict[str, Engram]:
+    """Those of these engrams that are there, by id."""
+    rows = db.among(f"SELECT {FIELDS} FROM engrams WHERE id IN ({{}})", list(dict.fromkeys(ids)))
+    return {r[0]: _engram(r) for r in rows}
 
 
 def select(db: Database, condition: str, values: Sequence[Any]) -> list[Engram]:
@@ -200,7 +209,7 @@ def _payload(engram: Engram) -> str:
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         raise BadInput(f"engram {engram.id!r} cannot be stored: {error}; give plain text and JSON values") from error
     if "\\u0000" in told:
-        for name in ("id", "text", "source", "speaker", "owner", "question", "answer"):
+        for name in ("id", "text", "source", "speaker", "owner", "question", "answer", "key"):
             if "\0" in (getattr(engram, name) or ""):
                 raise BadInput(f"the {name} of engram {engram.id!r} holds a NUL character; give text, not bytes")
     if not engram.text.strip():
@@ -212,13 +221,14 @@ def _columns(e: Engram) -> tuple[Any, ...]:
     metadata = to_json(e.metadata, inf_nan_mode="null").decode()
     return (
         *(e.id, e.text, e.source, e.position, e.speaker, e.owner, e.at, e.valid_from, e.valid_to, e.created, e.state),
-        *(",".join(e.forms), e.version, e.question, e.answer, metadata),
+        *(",".join(e.forms), e.version, e.question, e.answer, e.key, ",".join(e.parents), metadata),
     )
 
 
 def _engram(row: Sequence[Any]) -> Engram:
     fields = dict(zip(_NAMES, row, strict=True))
-    fields["forms"] = tuple(f for f in fields["forms"].split(",") if f)
+    for name in LISTS:
+        fields[name] = tuple(f for f in fields[name].split(",") if f)
     fields["metadata"] = from_json(fields["metadata"])
     return Engram(**fields)
 

@@ -7,8 +7,42 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from engram.core.errors import BadInput, Busy
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+NAMESPACES = "namespaces"
+
+
+def within(path: str | Path, namespace: str | None) -> Path:
+    """The folder of a namespace below a folder; any text is a name, no two share a folder.
+
+    >>> within("brain", "Ann/1").as_posix(), within("brain", None).as_posix()
+    ('brain/namespaces/%41nn%2F1', 'brain')
+    """
+    home = Path(path).expanduser()
+    if namespace is None:
+        return home
+    if not namespace.strip():
+        raise BadInput(f"namespace={namespace!r} is empty; give a user's name, or none")
+    try:
+        told = namespace.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(f"namespace={namespace!r} has a lone surrogate; decode it as UTF-8") from error
+    name = "".join(chr(b) if chr(b) in _PLAIN else f"%{b:02X}" for b in told)
+    if len(name) > 255:
+        raise BadInput(f"namespace {namespace[:40]!r}... is too long; give one of {255 // 3} bytes at most")
+    return home / NAMESPACES / name
+
+
+def namespaces(path: str | Path) -> list[str]:
+    """The names of the namespaces below a folder, in alphabetical order."""
+    home = Path(path).expanduser() / NAMESPACES
+    found = [p.name for p in home.iterdir() if (p / "memory.db").exists()] if home.is_dir() else []
+    return sorted(unquote(name) for name in found)
 
 
 class Folder:

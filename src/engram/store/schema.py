@@ -1,4 +1,4 @@
-"""The tables of `memory.db`, format 1.
+"""The tables of `memory.db`, format 2, and the steps that bring older formats there.
 
 `events` is the truth; `engrams` and `words` (the full-text index) are made from it, `vectors` hold
 the embeddings by row. Row numbers are never used twice, so that a reader who keeps vectors in
@@ -6,7 +6,7 @@ memory only has to fetch rows above the last it knows.
 """
 
 APPLICATION = 0x656E6772
-FORMAT = 1
+FORMAT = 2
 
 TABLES = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -41,11 +41,14 @@ CREATE TABLE engrams (
     metadata TEXT NOT NULL,
     question TEXT,
     answer TEXT,
+    key TEXT,
+    parents TEXT NOT NULL DEFAULT '',
     text TEXT NOT NULL,
     live INTEGER GENERATED ALWAYS AS (state = 'active' AND instr(forms, 'text') > 0) VIRTUAL
 );
 CREATE INDEX engrams_digest ON engrams (digest);
 CREATE INDEX engrams_source ON engrams (source, position);
+CREATE INDEX engrams_key ON engrams (key) WHERE key IS NOT NULL;
 CREATE INDEX engrams_dead ON engrams (row) WHERE live = 0;
 CREATE INDEX engrams_timed ON engrams (row) WHERE starts IS NOT NULL OR ends IS NOT NULL;
 
@@ -93,3 +96,12 @@ CREATE INDEX results_item ON results (item);
 
 CREATE TABLE certificates (place INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT NOT NULL);
 """
+
+UPGRADES = {
+    1: """
+ALTER TABLE engrams ADD COLUMN key TEXT;
+ALTER TABLE engrams ADD COLUMN parents TEXT NOT NULL DEFAULT '';
+CREATE INDEX engrams_key ON engrams (key) WHERE key IS NOT NULL
+""",
+}
+"""What a database of a format needs to reach the next."""

@@ -115,6 +115,16 @@ class Store:
         """Engrams in the order they were added: of a state (None: any), with all these forms, of a source."""
         return events.select(self.db, *_chosen(state, forms, source))
 
+    def find(self, ids: Sequence[str]) -> dict[str, Engram]:
+        """Those of these engrams that are there, by id, whatever their state."""
+        return events.find(self.db, ids)
+
+    def keyed(self, key: str, owner: str | None = _KEEP) -> list[Engram]:
+        """All engrams with a key (and owner, if given), whatever their state, in the order they were added."""
+        if owner is _KEEP:
+            return events.select(self.db, "key = ?", (key,))
+        return events.select(self.db, "key = ? AND owner IS ?", (key, owner))
+
     def count(self, state: State | None = "active", forms: Form | Sequence[Form] | None = None) -> int:
         """How many engrams `all` would give."""
         condition, values = _chosen(state, forms, None)
@@ -128,10 +138,14 @@ class Store:
         forms: Sequence[Form] = _KEEP,
         version: str | None = _KEEP,
         valid_to: str | None = _KEEP,
+        key: str | None = _KEEP,
+        position: int = _KEEP,
     ) -> list[Engram]:
         """Change what is given of these engrams, each change an event; gives them as they are now."""
-        told = {"state": state, "forms": forms, "version": version, "valid_to": valid_to}
-        changes = {k: v for k, v in told.items() if v is not _KEEP}
+        told = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
+        changes: dict[str, Any] = {k: v for k, v in told.items() if v is not _KEEP}
+        if forms is not _KEEP:
+            changes["forms"] = tuple(forms)
         return events.change(self.db, ids, changes) if changes else self.get(ids)
 
     def erase(self, ids: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from engram.recall.write.blocks import Block, blocks
 SUFFIXES = frozenset(
     ".md .markdown .txt .text .rst .adoc .org .tex .log .csv .tsv .json .jsonl .ndjson .yaml .yml .toml .html".split()
 )
-_FIELDS = ("source", "speaker", "owner", "at", "valid_from", "valid_to", "question", "answer")
+_FIELDS = ("source", "speaker", "owner", "at", "valid_from", "valid_to", "question", "answer", "key")
 
 Source = str | Path | Mapping[str, Any] | Sequence["str | Path | Mapping[str, Any]"]
 
@@ -54,7 +54,7 @@ class Chunks:
         A `Path` is a file. A string is a file when it exists, ends like one (.md, .txt, ...) or has
         a path separator and no white space; else it is a text. In a list, a string is a file only
         when it ends like one. A mapping has `text` (or `question` and `answer`) and may have
-        `source`, `speaker`, `owner`, `at`, `valid_from`, `valid_to`; its other keys are metadata.
+        `source`, `speaker`, `owner`, `key`, `at`, `valid_from`, `valid_to`; its other keys are metadata.
         Raises `BadInput` for what is missing, empty, binary, malformed or of another type.
         """
         stamp = datetime.now(UTC).isoformat()

@@ -1,0 +1,196 @@
+"""`remember` as a transaction: what is new is kept, what it makes untrue becomes history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engram.core.errors import BadInput, Unknown
+from engram.core.records import Engram, State
+from engram.memory.lessons import identity
+from engram.recall.update.keep_me_updated import KeepMeUpdated, is_statement
+from engram.store.current import settle
+
+if TYPE_CHECKING:
+    from engram.memory.front import Memory
+
+Progress = Callable[[str, int, int], None]
+Vectors = NDArray[np.float32]
+
+
+def remember(
+    memory: Memory, source: Any, drafts: Sequence[Engram], *, update: bool, progress: Progress | None
+) -> list[Engram]:
+    """Store drafts with their vectors and settle what is current, in one transaction; see `Memory.remember`."""
+    if not drafts:
+        return []
+    drafts = [_dated(d) for d in drafts]
+    vectors = _embedded(memory, drafts, progress)
+    told: dict[str, str] = {}
+    if update:
+        drafts, told = _updated(memory, drafts, vectors, progress)
+    with memory.store.transaction():
+        for target, key in told.items():
+            memory.store.update([target], key=key)
+        stored: list[Engram] = []
+        for start, end in _runs(drafts):
+            added = memory.store.add(_renamed(memory, drafts[start:end]), vectors[start:end])
+            settle(memory.store, added)
+            stored += added
+        _reread(memory, source, stored)
+        return memory.store.get([e.id for e in stored])
+
+
+def history(memory: Memory, what: str) -> list[Engram]:
+    """What was said under the key of an engram, or under a key, in the order of when it held."""
+    engram = memory.store.find([what]).get(what)
+    if engram is None:
+        line = memory.store.keyed(what)
+    else:
+        line = memory.store.keyed(engram.key, engram.owner) if engram.key else [engram]
+    if not line:
+        raise Unknown(f"no engram and no key {what!r} here; look for one with engram recall QUERY")
+    return sorted(line, key=lambda e: e.since)
+
+
+def archive(memory: Memory, ids: Sequence[str], *, back: bool) -> list[Engram]:
+    """Put engrams out of sight of recall, or bring them back; what is not in the state for it is refused."""
+    found = memory.store.get(list(ids))
+    state: State = "archived" if back else "active"
+    other: State = "active" if back else "archived"
+    for e in found:
+        if e.state != state:
+            raise BadInput(f"engram {e.id} is {e.state}, not {state}; give engrams that are {state}")
+    with memory.store.transaction():
+        changed = memory.store.update(list(ids), state=other)
+        settle(memory.store, changed)
+        return memory.store.get(list(ids))
+
+
+def _dated(draft: Engram) -> Engram:
+    """A fact of a key begins when it is said to, so that what held before it can be told apart."""
+    return draft.model_copy(update={"valid_from": draft.since}) if draft.key is not None else draft
+
+
+def _embedded(memory: Memory, drafts: Sequence[Engram], progress: Progress | None) -> Vectors:
+    vectors: list[Vectors] = []
+    for at in range(0, len(drafts), 256):
+        vectors.append(memory.embed([d.text for d in drafts[at : at + 256]]))
+        if progress:
+            progress("embedding", min(at + 256, len(drafts)), len(drafts))
+    return np.concatenate(vectors)
+
+
+def _updated(
+    memory: Memory, drafts: Sequence[Engram], vectors: Vectors, progress: Progress | None
+) -> tuple[list[Engram], dict[str, str]]:
+    """Drafts under the keys of what they replace, and the keys that stored engrams get for it."""
+    updater, view = KeepMeUpdated(), Current(memory)
+    for n, (draft, vector) in enumerate(zip(drafts, vectors, strict=True)):
+        if draft.key is None and is_statement(draft):
+            op = updater.place(view, draft, memory.embedder)
+            if op.target is not None:
+                key = view.key(op.target)
+                draft = _dated(draft.model_copy(update={"key": key, "parents": (op.target,)}))
+        view.keep(draft, vector)
+        if progress:
+            progress("updating", n + 1, len(drafts))
+    return view.drafts, view.told
+
+
+class Current:
+    """The active statements of a memory with those about to be stored, as an updater sees them."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.store = memory.store
+        self.drafts: list[Engram] = []
+        self.vectors: list[Vectors] = []
+        self.replaced: set[str] = set()
+        self.told: dict[str, str] = {}
+
+    def keep(self, draft: Engram, vector: Vectors) -> None:
+        """Take in a draft; what it replaces is no longer current."""
+        self.replaced.update(draft.parents)
+        self.drafts.append(draft)
+        self.vectors.append(vector)
+
+    def key(self, target: str) -> str:
+        """The key of what is replaced; a statement that had none gets its id for one."""
+        for n, draft in enumerate(self.drafts):
+            if draft.id == target:
+                if draft.key is None:
+                    self.drafts[n] = _dated(draft.model_copy(update={"key": target}))
+                return self.drafts[n].key or target
+        engram = self.store.get([target])[0]
+        if engram.key is None:
+            self.told[target] = target
+        return engram.key or target
+
+    def near(self, vector: Vectors, k: int, owner: str | None) -> list[Engram]:
+        """The k current statements most alike, of the store and of the drafts."""
+        stored = self.store.dense(vector, k + len(self.replaced), where={"owner": owner})
+        known = {e.id: e for e in self.store.get([i for i, _ in stored])}
+        scored = [(score, known[i]) for i, score in stored]
+        if self.drafts:
+            cosines = np.stack(self.vectors) @ vector
+            scored += [(float(c), d) for c, d in zip(cosines, self.drafts, strict=True) if d.owner == owner]
+        scored.sort(key=lambda pair: -pair[0])
+        return [e for _, e in scored if e.id not in self.replaced][:k]
+
+    def line(self, engram: Engram) -> list[Engram]:
+        """What was said under the same key, the engram included."""
+        key = engram.key or self.told.get(engram.id)
+        if key is None:
+            return [engram]
+        stored = self.store.keyed(key, engram.owner)
+        return [*stored, *(d for d in self.drafts if d.key == key and d.owner == engram.owner)] or [engram]
+
+    def cosine(self, vector: Vectors, ids: Sequence[str]) -> dict[str, float]:
+        """How alike these are to a vector."""
+        own = {d.id: float(v @ vector) for d, v in zip(self.drafts, self.vectors, strict=True)}
+        return {**self.store.cosine(vector, [i for i in ids if i not in own]), **{i: own[i] for i in ids if i in own}}
+
+
+def _runs(drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:
+    """Parts to store one after the other, so that a fact that is told again after another is stored again."""
+    start, told = 0, set[tuple[str, str | None]]()
+    for n, d in enumerate(drafts):
+        if d.key is not None and (d.id, d.owner) in told:
+            yield start, n
+            start, told = n, set()
+        told.add((d.id, d.owner))
+    yield start, len(drafts)
+
+
+def _renamed(memory: Memory, drafts: Sequence[Engram]) -> list[Engram]:
+    """Drafts whose ids, made of content, are taken by history or by another owner get ids of more than content."""
+    known = memory.store.find([d.id for d in drafts])
+    out: list[Engram] = []
+    for d in drafts:
+        holder = known.get(d.id)
+        if holder is not None and (holder.state != "active" or holder.owner != d.owner):
+            name = identity(json.dumps([d.text, d.since, d.owner]), d.source, d.question, d.answer)
+            d = d.model_copy(update={"id": name})
+        out.append(d)
+    return out
+
+
+def _reread(memory: Memory, source: Any, stored: Sequence[Engram]) -> None:
+    """Passages that a file no longer has are history; those that it has stand where it has them."""
+    given = source if isinstance(source, list | tuple) else [source]
+    for name in {e.source for e in stored if e.source}:
+        if not any(isinstance(g, str | Path) and Path(g).as_posix() == name for g in given):
+            continue
+        now = [e.id for e in stored if e.source == name]
+        kept = set(now)
+        gone = [e.id for e in memory.store.all(source=name) if e.id not in kept]
+        if gone:
+            memory.store.update(gone, state="superseded", valid_to=memory.now())
+        for place, e in enumerate(e for e in stored if e.source == name):
+            if e.position != place:
+                memory.store.update([e.id], position=place)

@@ -1,0 +1,1 @@
+"""Updating: what a new memory does to those that are there."""
