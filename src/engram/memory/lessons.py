@@ -54,7 +54,7 @@ def drafted(source: Any, created: str) -> list[Engram]:
         return engrams_of(source, created)
     from engram.recall.write.chunks import Chunks
 
-    return [d.model_copy(update={"id": identity(d.text, d.source)}) for d in Chunks().write(source)]
+    return [d.model_copy(update={"id": identity(d.text, d.source), "created": created}) for d in Chunks().write(source)]
 
 
 def lessons_in(drafts: Sequence[Engram]) -> list[Lesson]:

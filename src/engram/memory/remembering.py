@@ -15,6 +15,7 @@ from engram.core.records import Engram, State
 from engram.memory.lessons import identity
 from engram.recall.update.keep_me_updated import KeepMeUpdated, is_statement
 from engram.store.current import settle
+from engram.store.events import seconds
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -29,7 +30,6 @@ def remember(
     """Store drafts with their vectors and settle what is current, in one transaction; see `Memory.remember`."""
     if not drafts:
         return []
-    drafts = [_dated(d) for d in drafts]
     vectors = _embedded(memory, drafts, progress)
     told: dict[str, str] = {}
     if update:
@@ -39,7 +39,8 @@ def remember(
             memory.store.update([target], key=key)
         stored: list[Engram] = []
         for start, end in _runs(drafts):
-            added = memory.store.add(_renamed(memory, drafts[start:end]), vectors[start:end])
+            part = _renamed(memory, [_dated(memory, d) for d in drafts[start:end]])
+            added = memory.store.add(part, vectors[start:end])
             settle(memory.store, added)
             stored += added
         _reread(memory, source, stored)
@@ -72,9 +73,17 @@ def archive(memory: Memory, ids: Sequence[str], *, back: bool) -> list[Engram]:
         return memory.store.get(list(ids))
 
 
-def _dated(draft: Engram) -> Engram:
-    """A fact of a key begins when it is said to, so that what held before it can be told apart."""
-    return draft.model_copy(update={"valid_from": draft.since}) if draft.key is not None else draft
+def _dated(memory: Memory, draft: Engram) -> Engram:
+    """A fact of a key begins when it is said to, and one without a time after all that was told before it.
+
+    So what held earlier can be told apart, and a clock that goes backwards makes no new fact an old one.
+    """
+    if draft.key is None:
+        return draft
+    since = [draft.since]
+    if draft.at is None and draft.valid_from is None:
+        since += [e.since for e in memory.store.keyed(draft.key, draft.owner) if e.state == "active"]
+    return draft.model_copy(update={"valid_from": max(since, key=lambda t: seconds(t) or 0.0)})
 
 
 def _embedded(memory: Memory, drafts: Sequence[Engram], progress: Progress | None) -> Vectors:
@@ -96,7 +105,7 @@ def _updated(
             op = updater.place(view, draft, memory.embedder)
             if op.target is not None:
                 key = view.key(op.target)
-                draft = _dated(draft.model_copy(update={"key": key, "parents": (op.target,)}))
+                draft = draft.model_copy(update={"key": key, "parents": (op.target,)})
         view.keep(draft, vector)
         if progress:
             progress("updating", n + 1, len(drafts))
@@ -124,7 +133,7 @@ class Current:
         for n, draft in enumerate(self.drafts):
             if draft.id == target:
                 if draft.key is None:
-                    self.drafts[n] = _dated(draft.model_copy(update={"key": target}))
+                    self.drafts[n] = draft.model_copy(update={"key": target})
                 return self.drafts[n].key or target
         engram = self.store.get([target])[0]
         if engram.key is None:

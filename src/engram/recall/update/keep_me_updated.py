@@ -69,7 +69,7 @@ _ADD = _any(
     *"sisters? sons? daughters? child* cousins?".split(),
     *("as well", "been to", "cannot stand", "grew up with"),
 )
-_NUMBER = re.compile(r"\b[A-Z]?\d[\w:.]*")
+_NUMBER = re.compile(r"\b[A-Z]?\d(?:[\w:.]*\w)?")
 
 
 class View(Protocol):
