@@ -2,7 +2,8 @@
 
 Every language-model strategy of the catalogue trains the same two stages of questions and answers from the same
 weights, each in a process of its own; plain fine-tuning runs before, after and between them, so that a change in
-the machine's speed shows. The second stage counts: only then is there something old to guard.
+the machine's speed shows. The second stage counts: only then is there something old to guard. Seconds are of the
+processor, all threads together.
 
     python bench/strategies.py --model smollm2-135m --out bench/results/strategies.json
 """
@@ -42,7 +43,7 @@ def one(name: str, model: str, steps: int, batch: int) -> dict[str, Any]:
     settings = Settings(lr=1e-5, steps=steps, batch_size=batch)
     train(lm.model, tasks[0], strategy, settings)
     ends: list[float] = []
-    started = time.perf_counter()
+    started = time.process_time()
     train(
         lm.model,
         tasks[1],
@@ -50,9 +51,9 @@ def one(name: str, model: str, steps: int, batch: int) -> dict[str, Any]:
         settings,
         index=1,
         old=tasks[0],
-        on_step=lambda *_: ends.append(time.perf_counter()),
+        on_step=lambda *_: ends.append(time.process_time()),
     )
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     each = [b - a for a, b in pairwise(ends)]
     return {
         "seconds_per_step": statistics.median(each),
