@@ -63,6 +63,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database. Closing twice is harmless."""
+        self._search.close()
         self.db.close()
 
     def __enter__(self) -> Store:
@@ -145,7 +146,7 @@ class Store:
             erase.erase(self.db, ids)
 
     def scrub(self) -> None:
-        """Drop free pages and the write-ahead log, where deleted content lingers."""
+        """Drop free pages, the write-ahead log and old index files, where deleted content lingers."""
         with self.db.lock:
             erase.scrub(self.db)
 
@@ -248,8 +249,12 @@ class Store:
         return check.check(self.db, self.folder)
 
     def rebuild(self) -> None:
-        """Make the table of engrams and the full-text index anew from the event log."""
+        """Make the table of engrams and the indexes anew from the event log."""
         check.rebuild(self.db)
+
+    def fold(self) -> None:
+        """Bring the index files up to date now; a query does so itself once 4,096 engrams are new."""
+        self._search.fold()
 
 
 def _chosen(state: State | None, forms: Form | Sequence[Form] | None, source: str | None) -> tuple[str, list[Any]]:
