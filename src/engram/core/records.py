@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +42,16 @@ class Engram(Record):
     question: str | None = None
     answer: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Brief(NamedTuple):
+    """What a search weighs of an engram beside its scores: `length` in characters, whether it asks something."""
+
+    source: str | None
+    position: int
+    speaker: str | None
+    length: int
+    asks: bool
 
 
 class Hit(Record):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from engram.core.errors import BadInput, Unknown
-from engram.core.records import Engram
+from engram.core.records import Brief, Engram
 from engram.store.database import Database
 
 FIELDS = (
@@ -163,6 +163,14 @@ def fetch(db: Database, ids: Sequence[str]) -> list[Engram]:
         if i not in found:
             raise Unknown(f"no engram {i!r} in {db.path.parent}; it may have been forgotten (list them: engram log)")
     return [_engram(found[i]) for i in ids]
+
+
+def brief(db: Database, ids: Sequence[str]) -> dict[str, Brief]:
+    """Source, position, speaker, length and whether it asks, of each engram that is there."""
+    told = db.among(
+        "SELECT id, source, position, speaker, length(text), instr(text, '?') > 0 FROM engrams WHERE id IN ({})", ids
+    )
+    return {i: Brief(source, position, speaker, size, bool(asks)) for i, source, position, speaker, size, asks in told}
 
 
 def select(db: Database, condition: str, values: Sequence[Any]) -> list[Engram]:

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from engram.core.errors import BadInput, Busy, Full
-from engram.core.records import Certificate, Engram, Form, Item, Result, State, Version
+from engram.core.records import Brief, Certificate, Engram, Form, Item, Result, State, Version
 from engram.store import check, erase, events, history
 from engram.store.database import Database
 from engram.store.folder import Folder
@@ -178,6 +178,10 @@ class Store:
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
+
+    def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
+        """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""
+        return events.brief(self.db, ids)
 
     # versions, lessons, exams
     def put_version(self, version: Version) -> None:
