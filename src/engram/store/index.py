@@ -161,8 +161,8 @@ class Index:
         """A segment of the rows above `after` up to `top`."""
         gathered = Gathered()
         count = 0
-        for rows, texts in self._texts(after, top):
-            gathered.add(rows, tokens.count(texts))
+        for rows, names, texts in self._texts(after, top):
+            gathered.add(rows, names, tokens.count(texts))
             count += len(rows)
         layout = cells.arrange(lambda: self.vectors(after, top), count)
         words = gathered.arrays()
@@ -214,11 +214,11 @@ class Index:
         arrays.flush(self.folder / _name(name))
         return {"file": name, "last": last, "seq": seq, "crc": arrays.checksum(self.folder / _name(name))}
 
-    def _texts(self, after: int, top: int) -> Iterator[tuple[Rows, list[str]]]:
+    def _texts(self, after: int, top: int) -> Iterator[tuple[Rows, list[str], list[str]]]:
         while part := self._db.rows(
-            "SELECT row, text FROM engrams WHERE row > ? AND row <= ? ORDER BY row LIMIT ?", (after, top, _TEXTS)
+            "SELECT row, id, text FROM engrams WHERE row > ? AND row <= ? ORDER BY row LIMIT ?", (after, top, _TEXTS)
         ):
-            yield np.array([r for r, _ in part], np.int64), [t for _, t in part]
+            yield np.array([r for r, _, _ in part], np.int64), [i for _, i, _ in part], [t for _, _, t in part]
             after = part[-1][0]
 
     def vectors(self, after: int, top: int) -> Iterator[tuple[Rows, NDArray[np.float32]]]:

@@ -25,13 +25,24 @@ class Postings:
     Parameters
     ----------
     arrays: terms (bytes,) end to end in order, ends (T,) of each, starts (T + 1,) of its postings, rows (P,), times
-    (P,), docs (n,) rows in order, lengths (n,) words of each.
+    (P,), docs (n,) rows in order, lengths (n,) words of each, names (bytes,) their ids end to end, stops (n,) of each.
     """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.docs, self.lengths = arrays["docs"], arrays["lengths"]
         self._terms, self._ends, self._starts = arrays["terms"], arrays["ends"], arrays["starts"]
         self._rows, self._times = arrays["rows"], arrays["times"]
+        self._names, self._stops = arrays["names"], arrays["stops"]
+
+    def names(self, rows: Rows) -> dict[int, str]:
+        """The ids of those of these rows that are here."""
+        if not len(self.docs):
+            return {}
+        at = np.minimum(np.searchsorted(self.docs, rows.astype(np.uint32)), len(self.docs) - 1)
+        at = at[self.docs[at] == rows]
+        starts, stops = np.where(at > 0, self._stops[at - 1], 0).tolist(), self._stops[at].tolist()
+        spans = zip(self.docs[at].tolist(), starts, stops, strict=True)
+        return {row: self._names[a:b].tobytes().decode() for row, a, b in spans}
 
     def get(self, term: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
         """The rows that have a word, in order, and how often."""
@@ -55,9 +66,11 @@ class Gathered:
         self._parts: list[tuple[Rows, Rows, NDArray[np.uint32], NDArray[Any]]] = []
         self._docs: list[Rows] = []
         self._lengths: list[Rows] = []
+        self._names: list[bytes] = []
 
-    def add(self, rows: Rows, counted: Counted) -> None:
-        """Take in the words of engrams with these rows, which rise from portion to portion."""
+    def add(self, rows: Rows, names: Sequence[str], counted: Counted) -> None:
+        """Take in the words of engrams with these rows, which rise from portion to portion, and ids."""
+        self._names += [n.encode() for n in names]
         number = self._number
         named = np.array([number.setdefault(t, len(number)) for t in counted.terms], np.int64)
         times = counted.times.astype(np.min_scalar_type(int(counted.times.max(initial=0))))
@@ -89,6 +102,8 @@ class Gathered:
             "times": times.astype(np.uint32) if times.dtype.itemsize > 2 else times,
             "docs": np.concatenate([*self._docs, np.empty(0, np.int64)]).astype(np.uint32),
             "lengths": np.concatenate([*self._lengths, np.empty(0, np.int64)]).astype(np.uint32),
+            "names": np.frombuffer(b"".join(self._names), np.uint8),
+            "stops": np.cumsum([len(n) for n in self._names], dtype=np.int64),
         }
 
 
@@ -100,6 +115,7 @@ def without(arrays: dict[str, NDArray[Any]], gone: Rows) -> dict[str, NDArray[An
     ends = arrays["ends"]
     sizes = np.diff(ends, prepend=0)
     stays = ~np.isin(arrays["docs"], gone)
+    widths = np.diff(arrays["stops"], prepend=0)
     return {
         "terms": arrays["terms"][np.repeat(left, sizes)],
         "ends": np.cumsum(sizes[left], dtype=np.int64),
@@ -108,6 +124,8 @@ def without(arrays: dict[str, NDArray[Any]], gone: Rows) -> dict[str, NDArray[An
         "times": arrays["times"][kept],
         "docs": arrays["docs"][stays],
         "lengths": arrays["lengths"][stays],
+        "names": arrays["names"][np.repeat(stays, widths)],
+        "stops": np.cumsum(widths[stays], dtype=np.int64),
     }
 
 
@@ -118,6 +136,16 @@ class Asked(NamedTuple):
     times: NDArray[np.float32]
     weight: float
     most: float
+
+
+def _reach(words: Sequence[Asked], k: int) -> float:
+    """What the k-th best can have at most by these words: those that fewer than k have together may not be in it."""
+    few = 0
+    for n, word in enumerate(words):
+        few += len(word.rows)
+        if few >= k:
+            return sum(w.most for w in words[n:])
+    return 0.0
 
 
 class Ranker:
@@ -170,20 +198,26 @@ class Ranker:
         try:
             for word in words:
                 rest = sum(w.most for w in words[added:])
-                if added and len(word.rows) > _CHEAP:
-                    least = self._least(words[:added], k)
+                if len(word.rows) > _CHEAP and _reach(words[:added], k) > rest:
+                    least = self._least(words[:added], k, least)
                     if least > rest:
                         cut = (least - rest) * _SLACK
                         if _EACH * np.count_nonzero(sums >= cut) < sum(len(w.rows) for w in words[added:]):
                             break
-                sums[word.rows] += self._gain(word, word.rows, word.times)
+                gain = self._gain(word, word.rows, word.times)
+                if added:
+                    gain += sums[word.rows]
+                sums[word.rows] = gain
                 added, cut = added + 1, 0.0
             if added == len(words):
-                cut = self._least(words, k) * _SLACK
+                cut = self._least(words, k, least) * _SLACK
             rows = np.flatnonzero(sums >= cut if cut > 0 else sums > 0)
         finally:
-            for word in words[:added]:
-                sums[word.rows] = 0.0
+            if sum(len(w.rows) for w in words[:added]) > len(sums) // 16:
+                sums.fill(0.0)
+            else:
+                for word in words[:added]:
+                    sums[word.rows] = 0.0
         scores = self._exact(words, rows)
         if len(rows) > k:
             edge = np.partition(scores, len(scores) - k)[len(scores) - k]
@@ -199,13 +233,20 @@ class Ranker:
         norm += times
         return np.divide(np.float32(word.weight * (K1 + 1)) * times, norm, out=norm)
 
-    def _least(self, words: Sequence[Asked], k: int) -> float:
-        """A score that k engrams reach at least: the k-th best of those that have the rarest word that k have."""
+    def _least(self, words: Sequence[Asked], k: int, known: float) -> float:
+        """A score that k engrams reach at least: the k-th best of those that have the rarest word that k have.
+
+        A guess from every sixteenth of them spares ordering them all; `known` is such a score of before.
+        """
         enough = next((w.rows for w in words if len(w.rows) >= k), None)
         if enough is None:
-            return 0.0
+            return known
         found = self._sums[enough]
-        return float(np.partition(found, len(found) - k)[len(found) - k])
+        if len(found) > 64 * k:
+            some = np.sort(found[::16])
+            better = found[found >= max(some[-(k // 4) - 2], known)]
+            found = better if len(better) >= k else found
+        return max(known, float(np.partition(found, len(found) - k)[len(found) - k]))
 
     def _exact(self, words: Sequence[Asked], rows: Rows) -> Doubles:
         scores = np.zeros(len(rows))

@@ -57,8 +57,8 @@ class Search:
                 found = [p for s in self._segments if (p := s.words.get(term)) is not None]
                 found += [p for p in (self._tail.words(term),) if p is not None]
                 if found:
-                    rows = np.concatenate([r for r, _ in found]).astype(np.int64)
-                    asked.append(self._ranker.asked(rows, np.concatenate([t for _, t in found]), mask))
+                    rows, times = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
+                    asked.append(self._ranker.asked(rows.astype(np.int64), times, mask))
             return self._named(*self._ranker.best(asked, k))
 
     def dense(self, vector: Any, k: int, at: str | None, where: Where) -> list[Ranked]:
@@ -140,6 +140,7 @@ class Search:
             self._reset()
         else:
             self._tail.late([row for kind, row in told if kind == "vector"])
+            self._tail.top = last
             self._filters.extend(last)
             self._filters.mend(list(dict.fromkeys(row for kind, row in told if kind in ("added", "changed"))))
         self._seen = seen
@@ -156,6 +157,7 @@ class Search:
         self._tail.late([r for r in self._index.late(self._segments) if not self._has_vector(r)])
         gone = np.array(history.setting(self._db, GONE, []), np.int64)
         last = max(self._db.value("SELECT max(row) FROM engrams") or 0, after)
+        self._tail.top = last
         self._filters.clear()
         self._filters.load(last, gone)
 
@@ -178,7 +180,10 @@ class Search:
 
     def _named(self, rows: Rows, scores: NDArray[Any]) -> list[Ranked]:
         """Rows with their ids; one that another process erased meanwhile is left out."""
-        names = dict(self._db.among("SELECT row, id FROM engrams WHERE row IN ({})", rows.tolist()))
+        names = {row: name for s in self._segments for row, name in s.words.names(rows).items()}
+        newer = [r for r in rows.tolist() if r not in names]
+        if newer:
+            names.update(self._db.among("SELECT row, id FROM engrams WHERE row IN ({})", newer))
         if len(self._ids) > _REMEMBERED:
             self._ids.clear()
         self._ids.update((i, r) for r, i in names.items())

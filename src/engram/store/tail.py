@@ -18,11 +18,14 @@ _PORTION = 20_000
 
 
 class Tail:
-    """The engrams above row `after`, and those below that were given their vector late; scanned exactly."""
+    """The engrams above row `after` up to row `top`, and those below with a vector given late; scanned exactly.
+
+    `top` is moved by the search as it takes notice of what was added: others may add at any moment.
+    """
 
     def __init__(self, db: Database, index: Index, tokens: Tokens, ranker: Ranker, after: int) -> None:
         self._db, self._index, self._tokens, self._ranker = db, index, tokens, ranker
-        self.after = after
+        self.after = self.top = after
         self._worded = self._embedded = after
         self._postings: dict[str, tuple[list[int], list[int]]] = {}
         self._late: list[int] = []
@@ -59,7 +62,8 @@ class Tail:
     def read_words(self) -> None:
         """Take in the words of what was added since."""
         while part := self._db.rows(
-            "SELECT row, text FROM engrams WHERE row > ? ORDER BY row LIMIT ?", (self._worded, _PORTION)
+            "SELECT row, text FROM engrams WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
+            (self._worded, self.top, _PORTION),
         ):
             rows = np.array([r for r, _ in part], np.int64)
             counted = self._tokens.count([t for _, t in part])
@@ -79,7 +83,7 @@ class Tail:
             self._late = []
             if told:
                 self._append(np.array([r for r, _ in told], np.int64), unit([v for _, v in told]))
-        for rows, block in self._index.vectors(self._embedded, 1 << 62):
+        for rows, block in self._index.vectors(self._embedded, self.top):
             self._append(rows, block)
             self._embedded = int(rows[-1])
 
