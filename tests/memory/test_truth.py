@@ -113,20 +113,3 @@ def test_archived_engrams_are_out_of_sight_and_come_back(memory: Memory) -> None
         memory.archive([one])
     with pytest.raises(Unknown, match="no engram and no key 'x'"):
         memory.history("x")
-
-
-def test_a_folder_of_the_first_format_is_brought_to_ours(tmp_path: Path) -> None:
-    import sqlite3
-
-    with Memory.open(tmp_path / "brain", model="tiny", embedder="hash") as memory:
-        kept = memory.remember("Marta signs off travel.")[0]
-    with sqlite3.connect(tmp_path / "brain" / "memory.db") as link:
-        link.execute("DROP INDEX engrams_key")
-        link.execute("ALTER TABLE engrams DROP COLUMN key")
-        link.execute("ALTER TABLE engrams DROP COLUMN parents")
-        link.execute("PRAGMA user_version=1")
-    link.close()
-    with Memory.open(tmp_path / "brain") as memory:
-        assert memory.store.get([kept.id]) == [kept]
-        said(memory, "Marta lives in Velm.", "2024-01-01")
-        assert memory.check() == []

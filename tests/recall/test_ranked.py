@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engram.core.errors import BadInput
-from engram.core.records import Engram
+from engram.core.records import Brief, Engram
 from engram.models.embedder import HashEmbedder
 from engram.recall.retrieve.ranked import WEIGHTS, Asked, Ranked, _features, fit
 from engram.store.sqlite import Store
@@ -36,9 +36,8 @@ def test_features_worked_by_hand() -> None:
     near = {"a": ("b",), "b": ("a", "c"), "c": ("b",), "d": ()}
     words, meaning = [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]
     own = [2.0, 0.0, 0.0, -2.0]
-    found = _features(
-        [e.id for e in engrams], {e.id: e for e in engrams}, near, np.array(words), np.array(meaning), ["Bo"]
-    )
+    told = {e.id: Brief(e.source, e.position, e.speaker, len(e.text), "?" in e.text) for e in engrams}
+    found = _features(list(told), told, near, np.array(words), np.array(meaning), ["Bo"])
     table = dict(zip(NAMES, found.T.tolist(), strict=True))
     assert table["words"] == pytest.approx(words)
     assert table["before"] == pytest.approx(z([-2.0, own[0], own[1], -2.0]))
@@ -55,7 +54,7 @@ def test_features_worked_by_hand() -> None:
 
 def test_fitted_weights_are_where_the_slope_of_the_loss_is_zero() -> None:
     rng = np.random.default_rng(0)
-    asked = [(Asked(("a", "b", "c"), rng.normal(size=(3, len(NAMES))), {}), [w]) for w in "abca"]
+    asked = [(Asked(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
     weights = np.array(list(fit(asked, decay=0.1, steps=200).values()))
     slope = 2 * 0.1 * len(asked) * weights
     for one, (wanted,) in asked:
@@ -88,4 +87,12 @@ def test_bad_settings_say_what_to_do() -> None:
     with pytest.raises(BadInput, match="pool=0"):
         Ranked(pool=0)
     with pytest.raises(BadInput, match="give a larger pool"):
-        fit([(Asked(("a",), np.zeros((1, len(NAMES))), {}), ["b"])])
+        fit([(Asked(("a",), np.zeros((1, len(NAMES)))), ["b"])])
+
+
+def test_more_can_be_asked_for_than_the_pool(tmp_path: Path) -> None:
+    with Store(tmp_path / "s", dimension=256) as store:
+        engrams = [turn(f"t{n}", f"the ferry number {n}", 3 * n) for n in range(40)]
+        store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
+        found = Ranked(pool=4).search(store, HashEmbedder(), "which ferry?", 30)
+        assert len({h.id for h in found}) == 30

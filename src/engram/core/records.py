@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -65,6 +65,16 @@ class Op(Record):
     engram: Engram | None = None
     target: str | None = None
     reason: str = ""
+
+
+class Brief(NamedTuple):
+    """What a search weighs of an engram beside its scores: `length` in characters, whether it asks something."""
+
+    source: str | None
+    position: int
+    speaker: str | None
+    length: int
+    asks: bool
 
 
 class Hit(Record):

@@ -10,6 +10,7 @@ from engram.core.errors import Damaged
 from engram.store import events, history
 from engram.store.database import Database
 from engram.store.folder import Folder
+from engram.store.index import KEY, Index
 from engram.store.weights import Weights
 
 
@@ -17,7 +18,7 @@ def check(db: Database, folder: Folder) -> list[str]:
     """Everything wrong with a folder, in words; an empty list when it is sound."""
     faults: list[str] = []
     with db.lock:
-        for part in (lambda: _pages(db), lambda: _log(db), lambda: _weights(db, folder)):
+        for part in (lambda: _pages(db), lambda: _log(db), Index(db).faults, lambda: _weights(db, folder)):
             try:
                 faults += part()
             except (Damaged, ValueError) as error:
@@ -26,11 +27,12 @@ def check(db: Database, folder: Folder) -> list[str]:
 
 
 def rebuild(db: Database) -> None:
-    """Write the table of engrams and the full-text index anew from the event log."""
+    """Write the table of engrams and the full-text index anew from the event log, and let go of the index files."""
     with db.transaction():
         told = events.replay(db)
         events.refill(db, {row: engram for row, (engram, _) in told.items()})
         db.execute("INSERT INTO words (words) VALUES ('rebuild')")
+        history.set_setting(db, KEY, [])
         db.execute("INSERT INTO events (kind, at) VALUES ('rebuilt', ?)", (events.now(),))
 
 

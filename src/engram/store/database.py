@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engram.core.errors import BadInput, Busy, Damaged, EngramError, Full, Newer
-from engram.store.schema import APPLICATION, FORMAT, TABLES, UPGRADES
+from engram.store.schema import APPLICATION, CHANGES, FORMAT, TABLES
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -52,7 +52,9 @@ class Database:
         for pragma in ("synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "temp_store=MEMORY"):
             self.execute(f"PRAGMA {pragma}")
         self.execute("PRAGMA cache_size=-65536")
-        if fresh:
+        if not fresh:
+            self._renew()
+        else:
             with self.transaction():
                 if self._fresh():
                     for statement in TABLES.split(";\n"):
@@ -64,16 +66,6 @@ class Database:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-        elif self.value("PRAGMA user_version") < FORMAT:
-            self._upgrade()
-
-    def _upgrade(self) -> None:
-        """Bring a database of an older format to ours, in one transaction."""
-        with self.transaction():
-            for form in range(self.value("PRAGMA user_version"), FORMAT):
-                for statement in UPGRADES[form].split(";\n"):
-                    self.execute(statement)
-            self.execute(f"PRAGMA user_version={FORMAT}")
 
     def _fresh(self) -> bool:
         """Whether the file holds nothing yet; raises when it holds something that is not ours."""
@@ -92,6 +84,16 @@ class Database:
                 "update it: pip install --upgrade engram"
             )
         return False
+
+    def _renew(self) -> None:
+        """Bring a folder of an earlier format to this one, all or nothing."""
+        if self.value("PRAGMA user_version") == FORMAT:
+            return
+        with self.transaction():
+            for form in range(self.value("PRAGMA user_version"), FORMAT):
+                for statement in CHANGES[form]:
+                    self.execute(statement)
+            self.execute(f"PRAGMA user_version={FORMAT}")
 
     def _set_wal(self) -> None:
         """Switch to write-ahead logging; SQLite does not wait for its lock here, so we do."""

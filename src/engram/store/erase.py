@@ -11,6 +11,7 @@ from engram.core.errors import Busy, Full, Unknown
 from engram.store import history
 from engram.store.database import Database
 from engram.store.events import now
+from engram.store.index import GONE, Index
 
 DUE = "scrub due"
 _SHORT = 4
@@ -44,24 +45,30 @@ def erase(db: Database, ids: Sequence[str]) -> None:
             db.executemany(f"DELETE FROM {table} WHERE row = ?", rows)
         _empty_details(db, [t for t in told if len(t) >= _SHORT])
         db.execute("INSERT INTO words (words) VALUES ('rebuild')")
+        history.set_setting(db, GONE, sorted({*history.setting(db, GONE, []), *(r for (r,) in rows)}))
         stamp = now()
         db.executemany("INSERT INTO events (kind, engram, at) VALUES ('erased', ?, ?)", [(*k, stamp) for k in keys])
         history.set_setting(db, DUE, True)
 
 
 def scrub(db: Database) -> None:
-    """Fold the write-ahead log in, write the database anew without free pages, fold again.
+    """Write index files anew without what was erased, and the database without free pages and write-ahead log.
 
     Raises `Busy` when another process reads for longer than the patience, `Full` when there is no
     room for the copy; the engrams are gone either way, only old bytes may remain until it succeeds.
     """
+    gone = history.setting(db, GONE, [])
     try:
+        Index(db).drop(gone)
         _checkpoint(db)
         db.execute("VACUUM")
         _checkpoint(db)
     except Full as error:
         raise Full(f"erased, but {db.path} needs as much free space as its own size to drop old bytes") from error
-    history.set_setting(db, DUE, False)
+    with db.transaction():
+        left = sorted(set(history.setting(db, GONE, [])) - set(gone))
+        history.set_setting(db, GONE, left)
+        history.set_setting(db, DUE, bool(left))
 
 
 def _checkpoint(db: Database) -> None:

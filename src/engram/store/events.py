@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from engram.core.errors import BadInput, Unknown
-from engram.core.records import Engram
+from engram.core.records import Brief, Engram
 from engram.store.database import Database
 
 FIELDS = (
@@ -172,6 +172,14 @@ def find(db: Database, ids: Sequence[str]) -> dict[str, Engram]:
     """Those of these engrams that are there, by id."""
     rows = db.among(f"SELECT {FIELDS} FROM engrams WHERE id IN ({{}})", list(dict.fromkeys(ids)))
     return {r[0]: _engram(r) for r in rows}
+
+
+def brief(db: Database, ids: Sequence[str]) -> dict[str, Brief]:
+    """Source, position, speaker, length and whether it asks, of each engram that is there."""
+    told = db.among(
+        "SELECT id, source, position, speaker, length(text), instr(text, '?') > 0 FROM engrams WHERE id IN ({})", ids
+    )
+    return {i: Brief(source, position, speaker, size, bool(asks)) for i, source, position, speaker, size, asks in told}
 
 
 def select(db: Database, condition: str, values: Sequence[Any]) -> list[Engram]:

@@ -1,8 +1,8 @@
-"""The tables of `memory.db`, format 2, and the steps that bring older formats there.
+"""The tables of `memory.db`, format 2, and how earlier formats become it.
 
 `events` is the truth; `engrams` and `words` (the full-text index) are made from it, `vectors` hold
-the embeddings by row. Row numbers are never used twice, so that a reader who keeps vectors in
-memory only has to fetch rows above the last it knows.
+the embeddings by row. The setting `index` names the index files. Row numbers are never used twice,
+so that a reader only has to fetch rows above the last it knows.
 """
 
 APPLICATION = 0x656E6772
@@ -20,6 +20,7 @@ CREATE TABLE events (
     payload TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX events_row ON events (row);
+CREATE INDEX events_late ON events (row) WHERE kind = 'vector';
 
 CREATE TABLE engrams (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,6 +50,7 @@ CREATE TABLE engrams (
 CREATE INDEX engrams_digest ON engrams (digest);
 CREATE INDEX engrams_source ON engrams (source, position);
 CREATE INDEX engrams_key ON engrams (key) WHERE key IS NOT NULL;
+CREATE INDEX engrams_owner ON engrams (owner) WHERE owner IS NOT NULL;
 CREATE INDEX engrams_dead ON engrams (row) WHERE live = 0;
 CREATE INDEX engrams_timed ON engrams (row) WHERE starts IS NOT NULL OR ends IS NOT NULL;
 
@@ -97,11 +99,13 @@ CREATE INDEX results_item ON results (item);
 CREATE TABLE certificates (place INTEGER PRIMARY KEY AUTOINCREMENT, payload TEXT NOT NULL);
 """
 
-UPGRADES = {
-    1: """
-ALTER TABLE engrams ADD COLUMN key TEXT;
-ALTER TABLE engrams ADD COLUMN parents TEXT NOT NULL DEFAULT '';
-CREATE INDEX engrams_key ON engrams (key) WHERE key IS NOT NULL
-""",
+CHANGES = {
+    1: (
+        "ALTER TABLE engrams ADD COLUMN key TEXT",
+        "ALTER TABLE engrams ADD COLUMN parents TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX events_late ON events (row) WHERE kind = 'vector'",
+        "CREATE INDEX engrams_key ON engrams (key) WHERE key IS NOT NULL",
+        "CREATE INDEX engrams_owner ON engrams (owner) WHERE owner IS NOT NULL",
+    ),
 }
-"""What a database of a format needs to reach the next."""
+"""What makes each format the next one."""

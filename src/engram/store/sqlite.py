@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from engram.core.errors import BadInput, Busy, Full
-from engram.core.records import Certificate, Engram, Form, Item, Result, State, Version
+from engram.core.records import Brief, Certificate, Engram, Form, Item, Result, State, Version
 from engram.store import check, erase, events, history
 from engram.store.database import Database
 from engram.store.folder import Folder
@@ -63,6 +63,7 @@ class Store:
 
     def close(self) -> None:
         """Close the database. Closing twice is harmless."""
+        self._search.close()
         self.db.close()
 
     def __enter__(self) -> Store:
@@ -159,7 +160,7 @@ class Store:
             erase.erase(self.db, ids)
 
     def scrub(self) -> None:
-        """Drop free pages and the write-ahead log, where deleted content lingers."""
+        """Drop free pages, the write-ahead log and old index files, where deleted content lingers."""
         with self.db.lock:
             erase.scrub(self.db)
 
@@ -191,6 +192,10 @@ class Store:
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
+
+    def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
+        """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""
+        return events.brief(self.db, ids)
 
     # versions, lessons, exams
     def put_version(self, version: Version) -> None:
@@ -262,8 +267,12 @@ class Store:
         return check.check(self.db, self.folder)
 
     def rebuild(self) -> None:
-        """Make the table of engrams and the full-text index anew from the event log."""
+        """Make the table of engrams and the indexes anew from the event log."""
         check.rebuild(self.db)
+
+    def fold(self) -> None:
+        """Bring the index files up to date now; a query does so itself once 4,096 engrams are new."""
+        self._search.fold()
 
 
 def _chosen(state: State | None, forms: Form | Sequence[Form] | None, source: str | None) -> tuple[str, list[Any]]:

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
-
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from engram.core.errors import BadInput
 from engram.core.protocols import Embedder
 from engram.core.records import Engram, Hit
-
-Where = dict[str, Any] | None
-Ranked = list[tuple[str, float]]
-
-
-class Index(Protocol):
-    """What the search needs of a store; each call filters by `at` and `where` itself."""
-
-    def lexical(self, query: str, k: int, at: str | None = None, where: Where = None) -> Ranked: ...
-
-    def dense(self, vector: ArrayLike, k: int, at: str | None = None, where: Where = None) -> Ranked: ...
-
-    def cosine(self, vector: ArrayLike, ids: Sequence[str]) -> dict[str, float]: ...
-
-    def neighbours(
-        self, ids: Sequence[str], at: str | None = None, where: Where = None
-    ) -> dict[str, tuple[str, ...]]: ...
-
-    def get(self, ids: Sequence[str]) -> list[Engram]: ...
+from engram.recall.retrieve.candidates import Index, Where, find
 
 
 class Hybrid:
@@ -84,32 +63,25 @@ class Hybrid:
         """
         if not query.strip() or k < 1:
             return []
-        pool = max(self.pool, k)
-        words = dict(store.lexical(query, pool, at, where)) if self.lexical else {}
-        meaning: dict[str, float] = {}
         vector = None
         if self.dense and embedder is not None:
             vector = embedder.encode([query.encode("utf-8", "ignore").decode()])[0]
-            meaning = dict(store.dense(vector, pool, at, where))
-        ids = list(dict.fromkeys([*words, *meaning]))
-        if not ids:
+        found = find(store, query if self.lexical else None, vector, max(self.pool, k), at, where)
+        if not found.ids:
             return []
-        unranked = min(words.values()) if len(words) == pool else 0.0
-        by_word = Scale([words.get(i, unranked) for i in ids])
-        if vector is not None:
-            meaning |= store.cosine(vector, [i for i in ids if i not in meaning])
-        furthest = min(meaning.values(), default=0.0)
-        by_meaning = Scale([meaning.get(i, furthest) for i in ids])
-        own = dict(zip(ids, (self.lexical * by_word.all + self.dense * by_meaning.all).tolist(), strict=True))
-        near = self._near(store, sorted(ids, key=lambda i: -own[i])[: 4 * k + 20], at, where)
-        new = [i for i in near if i not in own]
-        if vector is not None and new:
-            meaning |= store.cosine(vector, new)
-        for i in new:
-            own[i] = self.lexical * by_word.one(unranked) + self.dense * by_meaning.one(meaning.get(i, furthest))
-        final = {i: own[i] + self.neighbours * sum(own.get(j, 0.0) for j in near.get(i, ())) for i in own}
-        best = sorted(final, key=lambda i: -final[i])[:k]
-        return [hit(engram, final[engram.id]) for engram in store.get(best)]
+        by_word, by_meaning = Scale(found.words), Scale(found.meaning)
+        first = np.argsort(-(self.lexical * by_word.all + self.dense * by_meaning.all), kind="stable")[: 4 * k + 20]
+        near = self._near(store, [found.ids[n] for n in first], at, where)
+        known = set(found.ids)
+        found = found.widened(store, [i for i in near if i not in known])
+        own = self.lexical * by_word.of(found.words) + self.dense * by_meaning.of(found.meaning)
+        place = {i: n for n, i in enumerate(found.ids)}
+        final = own.copy()
+        for i, others in near.items():
+            final[place[i]] += self.neighbours * own[[place[j] for j in others]].sum()
+        best = np.argsort(-final, kind="stable")[:k]
+        score = {found.ids[n]: float(final[n]) for n in best}
+        return [hit(engram, score[engram.id]) for engram in store.get(list(score))]
 
     def _near(self, store: Index, ids: list[str], at: str | None, where: Where) -> dict[str, set[str]]:
         """Who stands next to whom around these, both ways."""
@@ -124,13 +96,14 @@ class Hybrid:
 class Scale:
     """Scores brought to mean 0 and standard deviation 1 (all 0 when they are equal), and others like them."""
 
-    def __init__(self, values: list[float]) -> None:
-        array = np.array(values, np.float64)
+    def __init__(self, values: ArrayLike) -> None:
+        array = np.asarray(values, np.float64)
         self.mean, self.spread = float(array.mean()), float(array.std())
-        self.all = (array - self.mean) / self.spread if self.spread > 1e-12 else np.zeros_like(array)
+        self.all = self.of(array)
 
-    def one(self, value: float) -> float:
-        return (value - self.mean) / self.spread if self.spread > 1e-12 else 0.0
+    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values on this scale."""
+        return (values - self.mean) / self.spread if self.spread > 1e-12 else np.zeros_like(values)
 
 
 def hit(engram: Engram, score: float) -> Hit:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
 from engram.core.protocols import Embedder
-from engram.core.records import Engram, Hit
-from engram.recall.retrieve.hybrid import Index, Scale, Where, hit
+from engram.core.records import Brief, Hit
+from engram.recall.retrieve.candidates import Index, Where, find
+from engram.recall.retrieve.hybrid import Scale, hit
 
 Features = NDArray[np.float64]
 WEIGHTS: Mapping[str, float] = {
@@ -40,7 +41,6 @@ class Asked:
 
     ids: tuple[str, ...]
     features: Features
-    engrams: Mapping[str, Engram]
 
 
 class Ranked:
@@ -86,46 +86,46 @@ class Ranked:
         """The k best engrams for a query, best first; without an embedder by words alone. See `Hybrid.search`."""
         if not query.strip() or k < 1:
             return []
-        asked = self.asked(store, embedder, query, at, where)
+        asked = self.asked(store, embedder, query, at, where, k)
         if not asked.ids:
             return []
         scores = asked.features @ np.array([self.weights[n] for n in WEIGHTS])
         best = np.argsort(-scores, kind="stable")[:k]
-        return [hit(asked.engrams[asked.ids[i]], float(scores[i])) for i in best]
+        score = {asked.ids[i]: float(scores[i]) for i in best}
+        return [hit(engram, score[engram.id]) for engram in store.get(list(score))]
 
     def asked(
-        self, store: Index, embedder: Embedder | None, query: str, at: str | None = None, where: Where = None
+        self,
+        store: Index,
+        embedder: Embedder | None,
+        query: str,
+        at: str | None = None,
+        where: Where = None,
+        k: int = 0,
     ) -> Asked:
-        """The candidates for a query with their features."""
+        """The candidates for a query with their features; at least `k` from each index where it has them."""
         query = query.encode("utf-8", "ignore").decode()
         names = self._names(store, query, at, where)
         bare = re.sub("|".join(rf"\b{re.escape(n)}\b(?:['’]s)?" for n in names), " ", query) if names else query
         bare = bare if bare.strip() else query
-        words = dict(store.lexical(bare, self.pool, at, where))
         vector = None if embedder is None else embedder.encode([bare])[0]
-        meaning = {} if vector is None else dict(store.dense(vector, self.pool, at, where))
-        ids = list(dict.fromkeys([*words, *meaning]))
-        if not ids:
-            return Asked((), np.zeros((0, len(WEIGHTS))), {})
+        found = find(store, bare, vector, max(self.pool, k), at, where)
+        if not found.ids:
+            return Asked((), np.zeros((0, len(WEIGHTS))))
+        ids = found.ids
         near: dict[str, tuple[str, ...]] = {}
         for _ in range(2):
             near |= store.neighbours([i for i in ids if i not in near], at, where)
             ids = list(dict.fromkeys([*ids, *(j for i in ids for j in near[i])]))
-        if vector is not None:
-            meaning |= store.cosine(vector, [i for i in ids if i not in meaning])
-        engrams = {e.id: e for e in store.get(ids)}
-        unranked = min(words.values()) if len(words) == self.pool else 0.0
-        furthest = min(meaning.values(), default=0.0)
-        by_words = np.array([words.get(i, unranked) for i in ids])
-        by_meaning = np.array([meaning.get(i, furthest) for i in ids])
-        return Asked(tuple(ids), _features(ids, engrams, near, by_words, by_meaning, names), engrams)
+        found = found.widened(store, ids[len(found.ids) :])
+        return Asked(tuple(ids), _features(ids, store.brief(ids), near, found.words, found.meaning, names))
 
     def _names(self, store: Index, query: str, at: str | None, where: Where) -> list[str]:
         """Speakers whom the query names, of the turns with its words and those beside them."""
         ids = [i for i, _ in store.lexical(query, 50, at, where)]
         beside = [j for others in store.neighbours(ids, at, where).values() for j in others]
-        found = store.get(list(dict.fromkeys([*ids, *beside])))
-        speakers = dict.fromkeys(e.speaker for e in found if e.speaker)
+        found = store.brief(list(dict.fromkeys([*ids, *beside])))
+        speakers = dict.fromkeys(e.speaker for e in found.values() if e.speaker)
         return [s for s in speakers if re.search(rf"\b{re.escape(s)}\b", query)]
 
 
@@ -162,7 +162,7 @@ def fit(asked: Sequence[tuple[Asked, Sequence[str]]], *, decay: float = 1e-3, st
 
 def _features(
     ids: Sequence[str],
-    engrams: Mapping[str, Engram],
+    engrams: Mapping[str, Brief],
     near: Mapping[str, Sequence[str]],
     by_words: NDArray[np.float64],
     by_meaning: NDArray[np.float64],
@@ -170,7 +170,7 @@ def _features(
 ) -> Features:
     """One row a candidate, one column a weight, each column standardised."""
     place = {i: n for n, i in enumerate(ids)}
-    words, meaning = Scale(by_words.tolist()).all, Scale(by_meaning.tolist()).all
+    words, meaning = Scale(by_words).all, Scale(by_meaning).all
     own = words + meaning
     before, after = np.full(len(ids), -1), np.full(len(ids), -1)
     for i, n in place.items():
@@ -186,7 +186,7 @@ def _features(
     def next_but_one(at: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.where(at >= 0, at[at], -1)
 
-    asks = np.array([float("?" in engrams[i].text) for i in ids])
+    asks = np.array([float(engrams[i].asks) for i in ids])
     said = [engrams[i].speaker for i in ids]
     speaker = np.array([float(s in names) for s in said]) if len(names) == 1 else np.full(len(ids), 0.5)
     first = beside(own, before, lowest)
@@ -200,16 +200,16 @@ def _features(
         "second after": beside(own, next_but_one(after), lowest),
         "answers a question": first * beside(asks, before, 0.0),
         "is a question": asks,
-        "length": np.log([len(engrams[i].text) + 1.0 for i in ids]),
+        "length": np.log([engrams[i].length + 1.0 for i in ids]),
         "source by words": _of_source(words, ids, engrams),
         "source by meaning": _of_source(meaning, ids, engrams),
         "best by words": np.exp(words - words.max()),
         "best by meaning": np.exp(meaning - meaning.max()),
     }
-    return np.stack([Scale(columns[n].tolist()).all for n in WEIGHTS], 1)
+    return np.stack([Scale(columns[n]).all for n in WEIGHTS], 1)
 
 
-def _of_source(scores: NDArray[np.float64], ids: Sequence[str], engrams: Mapping[str, Engram]) -> NDArray[np.float64]:
+def _of_source(scores: NDArray[np.float64], ids: Sequence[str], engrams: Mapping[str, Brief]) -> NDArray[np.float64]:
     """For each candidate the mean of the three best scores in its source; its own where it has no source."""
     grouped: dict[str, list[float]] = {}
     keys = [engrams[i].source or i for i in ids]
