@@ -284,7 +284,14 @@ def cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     shares = (f"{100 * row[k]:.3g}%" for k in ("recall", "paraphrased", "earlier_kept"))
     quiz = f"{row['quiz']:.0%} of {row['quiz_untaught']:.0%}"
     memory = f"{row.get('peak_device_bytes', row['peak_rss_bytes']) / 2**30:.1f} GiB"
-    return (name, *shares, f"{row['general_rise']:+.2%}", quiz, f"{sum(row.get('processor_seconds', row['seconds'])):.0f}", memory)
+    return (
+        name,
+        *shares,
+        f"{row['general_rise']:+.2%}",
+        quiz,
+        f"{sum(row.get('processor_seconds', row['seconds'])):.0f}",
+        memory,
+    )
 
 
 def drawn(arms: dict[str, dict[str, Any]]) -> str:

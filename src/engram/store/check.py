@@ -10,6 +10,7 @@ from engram.core.errors import Damaged
 from engram.store import events, history
 from engram.store.database import Database
 from engram.store.folder import Folder
+from engram.store.link import Link
 from engram.store.weights import Weights
 
 
@@ -17,7 +18,7 @@ def check(db: Database, folder: Folder) -> list[str]:
     """Everything wrong with a folder, in words; an empty list when it is sound."""
     faults: list[str] = []
     with db.lock:
-        for part in (lambda: _pages(db), lambda: _log(db), lambda: _weights(db, folder)):
+        for part in (lambda: _pages(db), lambda: _log(db), lambda: versions(db, folder)):
             try:
                 faults += part()
             except (Damaged, ValueError) as error:
@@ -68,7 +69,8 @@ def _log(db: Database) -> list[str]:
     return faults
 
 
-def _weights(db: Database, folder: Folder) -> list[str]:
+def versions(db: Link, folder: Folder) -> list[str]:
+    """What is wrong with the versions: weights missing or altered, lessons or a head without a version."""
     weights = Weights(folder.weights)
     faults: list[str] = []
     known = history.versions(db)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from engram.core.errors import BadInput, Busy, Full
-from engram.core.records import Certificate, Engram, Form, Item, Result, State, Version
+from engram.core.records import Engram, Form, State
 from engram.store import check, erase, events, history
+from engram.store.base import AnyStore
 from engram.store.database import Database
 from engram.store.folder import Folder
 from engram.store.search import Search
@@ -20,7 +20,7 @@ from engram.store.search import Search
 _KEEP: Any = object()
 
 
-class Store:
+class Store(AnyStore):
     """Engrams, indexes, versions and exams in `memory.db`, durable before a call returns.
 
     The event log is the truth: the table of engrams and the full-text index can be made anew from
@@ -64,14 +64,6 @@ class Store:
     def close(self) -> None:
         """Close the database. Closing twice is harmless."""
         self.db.close()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -177,70 +169,6 @@ class Store:
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
-
-    # versions, lessons, exams
-    def put_version(self, version: Version) -> None:
-        """Write a version, or overwrite the one with its id."""
-        history.put_version(self.db, version)
-
-    def versions(self) -> list[Version]:
-        """All versions, oldest first."""
-        return history.versions(self.db)
-
-    def version(self, name: str) -> Version:
-        """The version with this id or unique prefix; `Unknown` with a suggestion."""
-        return history.version(self.db, name)
-
-    def head(self) -> str | None:
-        """The id of the current version; None before the first."""
-        return history.setting(self.db, "head")
-
-    def set_head(self, name: str | None) -> None:
-        """Make a version the current one; `Unknown` when it is not there."""
-        history.set_setting(self.db, "head", None if name is None else self.version(name).id)
-
-    def put_lessons(self, version: str, lessons: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Store (engram id, lesson) pairs a version was trained on; replaces that version's."""
-        with self.db.transaction():
-            history.put_lessons(self.db, version, lessons)
-
-    def lessons(self, version: str) -> list[tuple[str, dict[str, Any]]]:
-        """What a version was trained on, in the order stored."""
-        return history.lessons(self.db, version)
-
-    def put_items(self, version: str | None, items: Iterable[Item]) -> None:
-        """Store exam questions; one with a known id replaces it."""
-        with self.db.transaction():
-            history.put_items(self.db, version, items)
-
-    def items(self, engrams: Sequence[str] | None = None, version: str | None = None) -> list[Item]:
-        """Exam questions of these engrams (None: of all), of this version (None: of any)."""
-        return history.items(self.db, engrams, version)
-
-    def put_results(self, version: str | None, results: Iterable[Result]) -> None:
-        """Store exam results under a version; same exam, item and seed replaces."""
-        with self.db.transaction():
-            history.put_results(self.db, version, results)
-
-    def results(self, version: str | None = None, exam: str | None = None) -> list[Result]:
-        """Exam results of a version, of an exam, or all."""
-        return history.results(self.db, version, exam)
-
-    def put_certificate(self, certificate: Certificate) -> None:
-        """Append a certificate."""
-        history.put_certificate(self.db, certificate)
-
-    def certificates(self) -> list[Certificate]:
-        """All certificates, oldest first."""
-        return history.certificates(self.db)
-
-    def setting(self, key: str, default: Any = None) -> Any:
-        """A JSON value kept under a key."""
-        return history.setting(self.db, key, default)
-
-    def set_setting(self, key: str, value: Any) -> None:
-        """Keep a JSON value under a key."""
-        history.set_setting(self.db, key, value)
 
     # upkeep
     def check(self) -> list[str]:
