@@ -201,6 +201,19 @@ class AnyStore(ABC):
         """Keep a JSON value under a key."""
         history.set_setting(self.db, key, value)
 
+    # in bulk
+    @abstractmethod
+    def vectors(self, after: int = 0, limit: int = 1000) -> list[tuple[int, bytes]]:
+        """(row, float32 bytes) of the next vectors above a row, in the order of the rows."""
+
+    @abstractmethod
+    def put_vectors(self, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Store vectors by row, for engrams whose events tell of them; durable when it returns."""
+
+    def settle(self) -> None:
+        """Make what a bulk load leaves for later: indexes and the planner's statistics."""
+        return
+
     # upkeep
     @abstractmethod
     def check(self) -> list[str]:

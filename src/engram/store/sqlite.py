@@ -170,6 +170,18 @@ class Store(AnyStore):
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
 
+    # in bulk
+    def vectors(self, after: int = 0, limit: int = 1000) -> list[tuple[int, bytes]]:
+        """(row, float32 bytes) of the next vectors above a row, in the order of the rows."""
+        return self.db.rows("SELECT row, vector FROM vectors WHERE row > ? ORDER BY row LIMIT ?", (after, limit))
+
+    def put_vectors(self, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Store vectors by row, for engrams whose events tell of them; durable when it returns."""
+        with self.db.transaction():
+            if vectors and history.setting(self.db, "dimension") is None:
+                history.set_setting(self.db, "dimension", len(vectors[0][1]) // 4)
+            self.db.executemany("INSERT INTO vectors (row, vector) VALUES (?, ?)", vectors)
+
     # upkeep
     def check(self) -> list[str]:
         """Everything wrong with the folder, in words; empty when it is sound."""

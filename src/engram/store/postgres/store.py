@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from engram.core.errors import BadInput, Busy, Full
@@ -18,6 +19,7 @@ from engram.store.events import blobs
 from engram.store.folder import Folder
 from engram.store.postgres import check, erase, events, search
 from engram.store.postgres.address import Address
+from engram.store.postgres.schema import ANEW
 from engram.store.postgres.server import Server
 from engram.store.postgres.terms import Terms
 
@@ -191,6 +193,25 @@ class PostgresStore(AnyStore):
         if self.dimension is None:
             self.dimension = history.setting(self.db, "dimension")
         return self.dimension
+
+    # in bulk
+    def vectors(self, after: int = 0, limit: int = 1000) -> list[tuple[int, bytes]]:
+        """(row, float32 bytes) of the next vectors above a row, in the order of the rows."""
+        told = "SELECT row, vector_send(vector) FROM vectors WHERE row > ? ORDER BY row LIMIT ?"
+        return [(row, events.floats(sent)) for row, sent in self.db.rows(told, (after, limit))]
+
+    def put_vectors(self, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Store vectors by row, for engrams whose events tell of them; durable when it returns."""
+        with self.db.transaction():
+            if vectors:
+                self._fix(len(vectors[0][1]) // 4)
+                told = [(row, np.frombuffer(blob, np.float32)) for row, blob in vectors]
+                self.db.copy("vectors", "row, vector", ("int8", "vector"), told)
+
+    def settle(self) -> None:
+        """Make the index of the vectors if there are enough of them, and the planner's statistics."""
+        search.index(self.db, self._search.exact)
+        self.db.execute(f"ANALYZE {', '.join(ANEW)}")
 
     # upkeep
     def check(self) -> list[str]:
