@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 
 import typer
 
-from engram.app import bench, studies, verbs
+from engram.app import bench, storing, studies, verbs
 from engram.app.terminal import bars, console, dump
 from engram.core.errors import BadInput, EngramError
 
@@ -28,10 +28,13 @@ SHARED = {
     "folder": Annotated[str, typer.Option("--memory", "-m", envvar="ENGRAM_MEMORY", help="The memory's folder.")],
     "model": Annotated[str | None, typer.Option(help="The language model, when the folder is made.")],
     "embedder": Annotated[str | None, typer.Option(help="The embedder, when the folder is made.")],
+    "store": Annotated[
+        str | None, typer.Option(envvar="ENGRAM_STORE", help="postgresql://user@host/db#name, when the folder is made.")
+    ],
     "as_json": Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")],
 }
-DEFAULTS = {"folder": "./brain", "model": None, "embedder": None, "as_json": False, "quiet": False}
+DEFAULTS = {"folder": "./brain", "model": None, "embedder": None, "store": None, "as_json": False, "quiet": False}
 
 app = typer.Typer(
     name="engram",
@@ -77,13 +80,13 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS[name]))
 
     def command(**given: Any) -> None:
-        folder, model, embedder, as_json, quiet = (given.pop(k) for k in SHARED)
+        folder, model, embedder, store, as_json, quiet = (given.pop(k) for k in SHARED)
         for key, value in given.items():
             if isinstance(value, list):
                 given[key] = _mapping(key, value) or None
         if verb.__name__ in verbs.CREATES and not Path(folder).exists():
             verbs.vet(given)
-        with bars(as_json or quiet) as progress, _open(verb.__name__, folder, model, embedder) as memory:
+        with bars(as_json or quiet) as progress, _open(verb.__name__, folder, model, embedder, store) as memory:
             result = verb(memory, **given, progress=progress)
         _print(verb.__name__, result, as_json)
         if _is_no(verb.__name__, result):
@@ -122,13 +125,13 @@ def _mapping(name: str, items: list[str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in items)
 
 
-def _open(verb: str, folder: str, model: str | None, embedder: str | None) -> Any:
+def _open(verb: str, folder: str, model: str | None, embedder: str | None, store: str | None) -> Any:
     """The memory in a folder; verbs that only read refuse to make one."""
     if verb not in verbs.CREATES and not Path(folder).exists():
         raise BadInput(f"no memory at {folder!r}; make one with engram remember FILE, or name another with --memory")
     from engram.memory import Memory
 
-    chosen = {"model": model, "embedder": embedder}
+    chosen = {"model": model, "embedder": embedder, "store": store}
     return Memory.open(folder, **{k: v for k, v in chosen.items() if v is not None})
 
 
@@ -254,6 +257,7 @@ def serve(
 
 app.command(rich_help_panel="Library")(studies.replicate)
 app.add_typer(bench.app, name="bench", rich_help_panel="Library")
+app.add_typer(storing.app, name="store", rich_help_panel="Memory")
 
 
 def _setting(name: str, kind: Any, default: Any) -> dict[str, Any]:

@@ -214,6 +214,10 @@ class AnyStore(ABC):
         """Make what a bulk load leaves for later: indexes and the planner's statistics."""
         return
 
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(p.stat().st_size for p in self.folder.path.rglob("*") if p.is_file())
+
     # upkeep
     @abstractmethod
     def check(self) -> list[str]:

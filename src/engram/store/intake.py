@@ -47,7 +47,9 @@ def import_lines(
         try:
             store.add(engrams, given)
         except (EngramError, ValueError) as error:
-            raise BadInput(f"lines {done + 1} to {done + len(part)}: {error}; those before are kept") from error
+            raise BadInput(
+                f"lines {done + 1} to {done + len(part)}: {error}; mend them, those before are kept"
+            ) from error
         done += len(part)
         part.clear()
         if progress:

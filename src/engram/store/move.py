@@ -48,6 +48,8 @@ def move(source: AnyStore, target: AnyStore, *, batch: int = 1000, progress: Pro
         if source.folder.path.resolve() != target.folder.path.resolve():
             held.enter_context(target.lock("move"))
         held.enter_context(source.transaction())
+        if target.setting(MOVING) is None and target.count(None) and summary(target, batch) == summary(source, batch):
+            return summary(target, batch)
         state = _begin(source, target)
         copy_weights(source.folder, target.folder)
         _copy(source, target, "events", batch, progress)

@@ -79,13 +79,14 @@ def scrub(db: Server) -> None:
     except Full as error:
         raise Full(f"erased, but {db.place} needs as much free space as its own size to drop old bytes") from error
     db.execute(f"ANALYZE {', '.join(ANEW)}")
-    if _superuser(db):
-        _turn_log(db)
+    turn_log(db)
     history.set_setting(db, DUE, False)
 
 
-def _turn_log(db: Server) -> None:
-    """Leave no segment of the server's log that was there before and has not been removed or written over."""
+def turn_log(db: Server) -> None:
+    """Leave no segment of the server's log that has not been removed or written over, if this role may."""
+    if not _superuser(db):
+        return
     db.rows("SELECT pg_switch_wal()")
     db.execute("CHECKPOINT")
     last = _segments(db)[-1]

@@ -11,6 +11,7 @@ from engram.store.base import AnyStore
 from engram.store.folder import Folder
 from engram.store.move import move
 from engram.store.postgres.address import Address
+from engram.store.postgres.erase import turn_log
 from engram.store.postgres.store import PostgresStore
 
 
@@ -30,6 +31,7 @@ def replace(
 
 
 def drop(address: Address, folder: Folder) -> None:
-    """Remove a memory's schema with all that is in it."""
+    """Remove a memory's schema with all that is in it, and from the server's log if this role may."""
     with PostgresStore(address, folder) as store:
         store.db.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(address.schema)))
+        turn_log(store.db)

@@ -19,27 +19,32 @@ from engram.store.postgres.server import Server
 from engram.store.postgres.terms import Terms
 from engram.store.search import words
 
-EXACT = 20_000
+EXACT = 10_000
 _TERMS = 48
+# OFFSET 0 keeps the planner from pulling a subquery up: each term's postings are to be read through their index, and
+# what is sorted is to be a row and a number, without the vector they came from.
 _FIELDS = set(Engram.model_fields) - {"forms", "metadata"}
 _BM25 = """
-WITH asked AS MATERIALIZED (
-    SELECT a.term, a.weight, (SELECT count(*) FROM postings AS p WHERE p.term = a.term) AS n
-    FROM unnest(?::text[], ?::int[]) AS a (term, weight)
-), rare AS MATERIALIZED (
-    SELECT term, weight * greatest(ln((t.engrams - n + 0.5) / (n + 0.5)), 1e-6)::float8 AS idf,
-        0.9 * t.engrams / greatest(t.length, 1)::float8 AS shorter
-    FROM asked, totals AS t
+WITH rare AS MATERIALIZED (
+    SELECT term, weight * greatest(ln((engrams - n + 0.5) / (n + 0.5)), 1e-6)::float8 AS idf,
+        0.9 * engrams / greatest(length, 1)::float8 AS shorter
+    FROM (
+        SELECT a.term, a.weight, (SELECT count(*) FROM postings AS p WHERE p.term = a.term) AS n,
+            (SELECT engrams FROM totals) AS engrams, (SELECT length FROM totals) AS length
+        FROM unnest(?::text[], ?::int[]) AS a (term, weight)
+    ) AS asked
 )
 SELECT e.id, s.score FROM (
-    SELECT p.row, sum(r.idf * p.count * 2.2 / (p.count + 0.3 + r.shorter * p.length)) AS score
-    FROM rare AS r JOIN postings AS p ON p.term = r.term GROUP BY p.row
+    SELECT p.row, sum(p.part) AS score FROM rare AS r CROSS JOIN LATERAL (
+        SELECT row, r.idf * count * 2.2 / (count + 0.3 + r.shorter * length) AS part
+        FROM postings WHERE term = r.term OFFSET 0
+    ) AS p GROUP BY p.row
 ) AS s JOIN engrams AS e ON e.row = s.row
 WHERE {} ORDER BY s.score DESC, s.row LIMIT ?
 """
 _DENSE = """
 SELECT e.id, CASE WHEN v.far = 'NaN' THEN 0 ELSE 1 - v.far END AS near FROM (
-    SELECT row, vector <=> ? AS far FROM vectors
+    SELECT row, vector <=> ? AS far FROM vectors OFFSET 0
 ) AS v JOIN engrams AS e ON e.row = v.row
 WHERE {} ORDER BY near DESC, v.row LIMIT ?
 """

@@ -213,6 +213,12 @@ class PostgresStore(AnyStore):
         search.index(self.db, self._search.exact)
         self.db.execute(f"ANALYZE {', '.join(ANEW)}")
 
+    def size(self) -> int:
+        """Bytes on the disks: of the folder, and of the schema's tables with their indexes."""
+        tables = "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class AS c WHERE c.relkind = 'r'"
+        told = f"{tables} AND c.relnamespace = to_regnamespace(?)"
+        return super().size() + int(self.db.value(told, (f'"{self.address.schema}"',)))
+
     # upkeep
     def check(self) -> list[str]:
         return check.check(self.db, self._terms, self.folder)
