@@ -12,6 +12,7 @@ import pytest
 from engram.core.errors import BadInput, Busy
 from engram.core.records import Item, Result, Version
 from engram.store import erase
+from engram.store.base import AnyStore
 from engram.store.sqlite import Store
 
 SECRET = "Marta Quillfeather repaired the zeppelin moorings of Vexholm in her xylograph studio."
@@ -141,7 +142,7 @@ def test_a_reader_elsewhere_makes_erasing_busy_and_the_text_is_gone_for_it_all_t
         assert found(tmp_path, [SECRET, *RARE]) == []
 
 
-def test_the_id_of_an_erased_engram_may_hold_new_content(store: Store, make) -> None:
+def test_the_id_of_an_erased_engram_may_hold_new_content(store: AnyStore, make) -> None:
     store.add([make("a", "first")], np.eye(4)[:1])
     store.erase(["a"])
     store.add([make("a", "second")], np.eye(4)[1:2])

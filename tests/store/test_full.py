@@ -14,33 +14,33 @@ from engram.core.errors import Full
 from engram.store.sqlite import Store
 
 
-def test_a_database_at_its_limit_refuses_and_keeps_what_it_had(store: Store, make) -> None:
-    store.add([make("a", "before")], np.ones((1, 4)))
-    store.db.execute(f"PRAGMA max_page_count = {store.db.value('PRAGMA page_count') + 4}")
+def test_a_database_at_its_limit_refuses_and_keeps_what_it_had(sqlite_store: Store, make) -> None:
+    sqlite_store.add([make("a", "before")], np.ones((1, 4)))
+    sqlite_store.db.execute(f"PRAGMA max_page_count = {sqlite_store.db.value('PRAGMA page_count') + 4}")
     big = [make(f"b{i}", f"{i} " + "words that fill pages " * 200) for i in range(20)]
     with pytest.raises(Full, match=r"memory\.db; nothing was changed: free some space"):
-        store.add(big, np.ones((20, 4)))
-    assert [e.id for e in store.all(state=None)] == ["a"]
-    assert store.check() == []
-    store.db.execute("PRAGMA max_page_count = 1073741823")
-    store.add(big, np.ones((20, 4)))
-    assert store.count() == 21
-    assert store.check() == []
+        sqlite_store.add(big, np.ones((20, 4)))
+    assert [e.id for e in sqlite_store.all(state=None)] == ["a"]
+    assert sqlite_store.check() == []
+    sqlite_store.db.execute("PRAGMA max_page_count = 1073741823")
+    sqlite_store.add(big, np.ones((20, 4)))
+    assert sqlite_store.count() == 21
+    assert sqlite_store.check() == []
 
 
-def test_a_full_database_inside_a_nested_transaction_undoes_the_whole(store: Store, make) -> None:
-    store.add([make("a")])
-    store.db.execute(f"PRAGMA max_page_count = {store.db.value('PRAGMA page_count') + 4}")
+def test_a_full_database_inside_a_nested_transaction_undoes_the_whole(sqlite_store: Store, make) -> None:
+    sqlite_store.add([make("a")])
+    sqlite_store.db.execute(f"PRAGMA max_page_count = {sqlite_store.db.value('PRAGMA page_count') + 4}")
 
     def both() -> None:
-        with store.transaction():
-            store.set_setting("k", 1)
-            store.add([make(f"b{i}", f"{i} " + "words " * 900) for i in range(20)])
+        with sqlite_store.transaction():
+            sqlite_store.set_setting("k", 1)
+            sqlite_store.add([make(f"b{i}", f"{i} " + "words " * 900) for i in range(20)])
 
     with pytest.raises(Full):
         both()
-    assert store.setting("k") is None
-    assert store.count(None) == 1
+    assert sqlite_store.setting("k") is None
+    assert sqlite_store.count(None) == 1
 
 
 @pytest.fixture

@@ -65,14 +65,14 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path, mak
         assert len(store.dense(np.ones(4), 10**6)) == store.count()
 
 
-def test_a_commit_of_a_version_killed_at_any_moment_is_whole_or_absent(tmp_path: Path, make) -> None:
+def test_a_commit_of_a_version_killed_at_any_moment_is_whole_or_absent(open_store, make) -> None:
     rng = random.Random(7)
-    with Store(tmp_path, dimension=4) as store:
+    with open_store(dimension=4) as store:
         store.add([make(f"e{i}") for i in range(20)], np.ones((20, 4)))
         ids = [e.id for e in store.all()]
 
     def commit(pipe: int) -> None:
-        with Store(tmp_path) as store:
+        with open_store() as store:
             os.write(pipe, b"ready\n")
             start = len(store.versions())
             for n in range(start, start + 10_000):
@@ -85,7 +85,7 @@ def test_a_commit_of_a_version_killed_at_any_moment_is_whole_or_absent(tmp_path:
 
     for _ in range(10):
         told = run_and_kill(commit, rng.uniform(0, 0.04))
-        with Store(tmp_path) as store:
+        with open_store() as store:
             head = store.head()
             names = [v.id for v in store.versions()]
             assert head == (names[-1] if names else None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 
 import typer
 
-from engram.app import bench, studies, verbs
+from engram.app import bench, storing, studies, verbs
 from engram.app.terminal import bars, console, dump
 from engram.core.errors import BadInput, EngramError
 
@@ -31,10 +31,13 @@ SHARED = {
     "namespace": Annotated[
         str | None, typer.Option("--namespace", "-n", help="A memory of its own within the folder, such as a user's.")
     ],
+    "store": Annotated[
+        str | None, typer.Option(envvar="ENGRAM_STORE", help="postgresql://user@host/db#name, when the folder is made.")
+    ],
     "as_json": Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")],
 }
-DEFAULTS = {"folder": "./brain", "model": None, "embedder": None, "namespace": None, "as_json": False, "quiet": False}
+DEFAULTS: dict[str, Any] = {"folder": "./brain", "as_json": False, "quiet": False}
 
 app = typer.Typer(
     name="engram",
@@ -77,10 +80,10 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
             parameters.append(p.replace(annotation=annotation, default=default))
     for name, annotation in SHARED.items():
         kind = inspect.Parameter.KEYWORD_ONLY
-        parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS[name]))
+        parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS.get(name)))
 
     def command(**given: Any) -> None:
-        folder, model, embedder, namespace, as_json, quiet = (given.pop(k) for k in SHARED)
+        folder, model, embedder, namespace, store, as_json, quiet = (given.pop(k) for k in SHARED)
         for key, value in given.items():
             if isinstance(value, list):
                 given[key] = _mapping(key, value) or None
@@ -89,7 +92,7 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         home = within(folder, namespace)
         if verb.__name__ in verbs.CREATES and not home.exists():
             verbs.vet(given)
-        with bars(as_json or quiet) as progress, _open(verb.__name__, home, model, embedder) as memory:
+        with bars(as_json or quiet) as progress, _open(verb.__name__, home, model, embedder, store) as memory:
             result = verb(memory, **given, progress=progress)
         _print(verb.__name__, result, as_json)
         if _is_no(verb.__name__, result):
@@ -128,7 +131,7 @@ def _mapping(name: str, items: list[str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in items)
 
 
-def _open(verb: str, folder: Path, model: str | None, embedder: str | None) -> Any:
+def _open(verb: str, folder: Path, model: str | None, embedder: str | None, store: str | None) -> Any:
     """The memory in a folder; verbs that only read refuse to make one."""
     if verb not in verbs.CREATES and not folder.exists():
         raise BadInput(
@@ -136,7 +139,7 @@ def _open(verb: str, folder: Path, model: str | None, embedder: str | None) -> A
         )
     from engram.memory import Memory
 
-    chosen = {"model": model, "embedder": embedder}
+    chosen = {"model": model, "embedder": embedder, "store": store}
     return Memory.open(folder, **{k: v for k, v in chosen.items() if v is not None})
 
 
@@ -262,6 +265,7 @@ def serve(
 
 app.command(rich_help_panel="Library")(studies.replicate)
 app.add_typer(bench.app, name="bench", rich_help_panel="Library")
+app.add_typer(storing.app, name="store", rich_help_panel="Memory")
 
 
 def _setting(name: str, kind: Any, default: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engram.core.errors import BadInput
 from engram.core.records import Check, Engram, Item, Result, Version
 from engram.exam import general as ability
 from engram.exam import membership
@@ -19,6 +20,9 @@ from engram.exam.leak import leak
 from engram.exam.match import contains, normal
 from engram.memory.lessons import SMALL, Lesson
 from engram.memory.redact import Gone
+from engram.store import trace
+from engram.store.backup import BACKUPS, unfinished
+from engram.store.events import seconds
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -71,23 +75,13 @@ def scan(folder: Path, told: Sequence[str]) -> list[tuple[Path, str]]:
     A match inside a longer word or number does not count, so that 1939 is not found in a checksum.
     """
     found = []
-    forms = [(t, f) for t in told for f in {t.encode(), t.lower().encode(), t.encode("utf-16-le")}]
+    forms = trace.forms(told)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         content = path.read_bytes()
         for text, form in forms:
-            if text in path.name or _stands(content, form):
+            if text in path.name or trace.stands(content, form):
                 found.append((path, text))
     return found
-
-
-def _stands(content: bytes, form: bytes) -> bool:
-    at = content.find(form)
-    while at >= 0:
-        before, after = content[at - 1 : at], content[at + len(form) : at + len(form) + 1]
-        if not (before.isalnum() and form[:1].isalnum()) and not (after.isalnum() and form[-1:].isalnum()):
-            return True
-        at = content.find(form, at + 1)
-    return False
 
 
 def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Sequence[str]) -> list[Check]:
@@ -102,6 +96,8 @@ def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Seque
         Check(name="search returns none of it", passed=not hits, measured=len(hits), limit=0),
         Check(name="bytes of it in files of the folder", passed=not found, measured=len(found), limit=0, detail=where),
     ]
+    if memory.store.place != str(memory.folder.path):
+        checks.append(_server(memory, told))
     stale = [v.id for v in memory.store.versions() if not v.erased and set(ids) & set(v.taught)]
     checks.append(
         Check(
@@ -121,9 +117,48 @@ def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Seque
                 detail=f"delete {named}, then ask for the audit again",
             )
         )
+    held = _backups(memory, gone)
+    if held:
+        checks.append(
+            Check(
+                name="backups that may hold it",
+                passed=False,
+                measured=len(held),
+                limit=0,
+                detail=f"delete {', '.join(held)}, then ask for the audit again",
+            )
+        )
     broken = memory.check()
     checks.append(Check(name="folder is sound", passed=not broken, measured=len(broken), limit=0))
     return checks
+
+
+def _server(memory: Memory, told: Sequence[str]) -> Check:
+    """The database server's files and log, as far as they can be read from here."""
+    found, unseen = memory.store.traces(told), memory.store.unseen()
+    where = ", ".join(sorted({place for place, _ in found})[:5])
+    passed = False if found else None if unseen else True
+    return Check(
+        name="bytes of it in files of the server", passed=passed, measured=len(found), limit=0,
+        detail="; ".join([where, *unseen] if where else unseen),
+    )  # fmt: skip
+
+
+def _backups(memory: Memory, gone: Sequence[Engram]) -> list[str]:
+    """Backups that are still there and were not made before all of this was stored."""
+    found: list[str] = []
+    for name, made in sorted(memory.store.setting(BACKUPS, {}).items()):
+        there = [p for p in (Path(name), unfinished(Path(name))) if p.exists()]
+        if there and any(_since(e) <= (seconds(made) or 0.0) for e in gone):
+            found += map(str, there)
+    return found
+
+
+def _since(e: Engram) -> float:
+    try:
+        return seconds(e.created) or 0.0
+    except BadInput:
+        return 0.0
 
 
 def weights(

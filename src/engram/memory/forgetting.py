@@ -78,7 +78,7 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
     """The transaction; see `Memory.forget`."""
     if method not in METHODS:
         raise Unknown.name("method", method, METHODS, "engram forget --help")
-    with memory.folder.lock("forget"), room(memory.folder.path):
+    with memory.store.lock("forget"), room(memory.folder.path):
         started = time.monotonic()
         chosen, query = select(memory, what)
         gone = {g.engram.id: g for g in redacted(chosen, query, memory.now())}

@@ -17,7 +17,8 @@ from engram.memory import account
 from engram.memory.lessons import Lesson, drafted, general_texts, lessons_in
 from engram.models import source
 from engram.store.folder import Folder, within
-from engram.store.sqlite import Store
+from engram.store.move import refuse_unfinished
+from engram.store.opening import exists, open_store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 MODEL, EMBEDDER = "smollm2-135m", "minilm"
+Name = str | None
 Source = str | Path | Sequence[str | dict[str, Any]]
 
 
@@ -46,21 +48,17 @@ class Memory:
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        *,
-        model: str | None = None,
-        embedder: str | None = None,
-        namespace: str | None = None,
+        self, path: str | Path, *, model: Name = None, embedder: Name = None, store: Name = None, namespace: Name = None
     ) -> None:
         path = within(path, namespace)
-        if not (Path(path).expanduser() / "memory.db").exists():
+        if not exists(path):
             source.vet("model", model or MODEL)
             source.vet("embedder", embedder or EMBEDDER)
         self.folder = Folder(path)
-        self.store = Store(self.folder)
+        self.store = open_store(self.folder, store)
         self.save_every = 30.0
         try:
+            refuse_unfinished(self.store)
             self.model_name = self._agree("model", model, MODEL)
             self.embedder_name = self._agree("embedder", embedder, EMBEDDER)
         except BaseException:
@@ -79,7 +77,7 @@ class Memory:
 
     @classmethod
     def open(
-        cls, path: str | Path, model: str | None = None, embedder: str | None = None, *, namespace: str | None = None
+        cls, path: str | Path, model: Name = None, embedder: Name = None, store: Name = None, *, namespace: Name = None
     ) -> Memory:
         """Open the memory in a folder, or create it.
 
@@ -90,13 +88,17 @@ class Memory:
             URL of an OpenAI-compatible endpoint, with the model's name after `#` (which then reads
             and writes, but cannot be taught). An existing memory keeps the model it was made with.
         embedder: `minilm` (the default), `hash` (no model), a hub id or a local folder.
+        store: `postgresql://user@host/database#name` for a new memory whose engrams are kept there
+            (PostgreSQL with pgvector, the extra `postgres`); the folder keeps the weights and the
+            address without its password, which comes from here, `PGPASSWORD` or `~/.pgpass`.
         namespace: a memory of its own within the folder, for one user of many: it shares no text, no index, no
             statistics and no weights with any other. Listed by `namespaces(path)`.
 
-        Raises `BadInput` when the path is no memory or was made with another model, `Unknown` for a
-        model that is not known, `Newer` for a folder of a newer format.
+        Raises `BadInput` when the path is no memory or was made with another model or store, `Unknown`
+        for a model that is not known, `Newer` for a folder of a newer format, `Conflict` for a copy
+        that was not finished.
         """
-        return cls(path, model=model, embedder=embedder, namespace=namespace)
+        return cls(path, model=model, embedder=embedder, store=store, namespace=namespace)
 
     def close(self) -> None:
         """Close the store. Everything acknowledged is on disk already."""
@@ -245,7 +247,7 @@ class Memory:
 
     def revert(self, version: str, *, progress: Progress | None = None) -> Version:
         """Make an earlier version the current one; its weights come back bit for bit."""
-        with self.folder.lock("revert"):
+        with self.store.lock("revert"):
             found = self.store.version(version)
             if found.erased:
                 raise Conflict(f"version {found.id} was erased by forget; choose another (engram log)")

@@ -129,7 +129,7 @@ def learn(
         raise BadInput(f"budget is {budget}; give a share of what is old that may be lost, such as 0.01")
     if not lessons:
         raise BadInput("found nothing to ask about in that source; give question/answer pairs, or fuller sentences")
-    with memory.folder.lock("learn"), room(memory.folder.path):
+    with memory.store.lock("learn"), room(memory.folder.path):
         weighing = memory.weighing
         parent = memory.head
         lm = weighing.lm

@@ -11,6 +11,7 @@ from engram.store import events, history
 from engram.store.database import Database
 from engram.store.folder import Folder
 from engram.store.index import KEY, Index
+from engram.store.link import Link
 from engram.store.weights import Weights
 
 
@@ -18,7 +19,7 @@ def check(db: Database, folder: Folder) -> list[str]:
     """Everything wrong with a folder, in words; an empty list when it is sound."""
     faults: list[str] = []
     with db.lock:
-        for part in (lambda: _pages(db), lambda: _log(db), Index(db).faults, lambda: _weights(db, folder)):
+        for part in (lambda: _pages(db), lambda: _log(db), Index(db).faults, lambda: versions(db, folder)):
             try:
                 faults += part()
             except (Damaged, ValueError) as error:
@@ -70,7 +71,8 @@ def _log(db: Database) -> list[str]:
     return faults
 
 
-def _weights(db: Database, folder: Folder) -> list[str]:
+def versions(db: Link, folder: Folder) -> list[str]:
+    """What is wrong with the versions: weights missing or altered, lessons or a head without a version."""
     weights = Weights(folder.weights)
     faults: list[str] = []
     known = history.versions(db)

@@ -12,9 +12,10 @@ from engram.store import history
 from engram.store.database import Database
 from engram.store.events import now
 from engram.store.index import GONE, Index
+from engram.store.link import Link
 
 DUE = "scrub due"
-_SHORT = 4
+SHORT = 4
 
 
 def erase(db: Database, ids: Sequence[str]) -> None:
@@ -43,7 +44,7 @@ def erase(db: Database, ids: Sequence[str]) -> None:
             db.executemany(f"DELETE FROM {table} WHERE engram = ?", keys)
         for table in ("vectors", "events", "engrams"):
             db.executemany(f"DELETE FROM {table} WHERE row = ?", rows)
-        _empty_details(db, [t for t in told if len(t) >= _SHORT])
+        empty_details(db, [t for t in told if len(t) >= SHORT])
         db.execute("INSERT INTO words (words) VALUES ('rebuild')")
         history.set_setting(db, GONE, sorted({*history.setting(db, GONE, []), *(r for (r,) in rows)}))
         stamp = now()
@@ -77,7 +78,7 @@ def _checkpoint(db: Database) -> None:
         raise Busy(f"another process is reading {db.path}; close it, then open the memory again to drop old bytes")
 
 
-def _empty_details(db: Database, told: list[str]) -> None:
+def empty_details(db: Link, told: list[str]) -> None:
     """Take away the details of results that quote what is being erased (a model's words, say)."""
     low = [t.casefold() for t in told]
     changed: list[tuple[str, int]] = []

@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from engram.core.errors import BadInput, Unknown
 from engram.core.records import Brief, Engram
 from engram.store.database import Database
+from engram.store.link import Link
 
 FIELDS = (
     "id, text, source, position, speaker, owner, at, valid_from, valid_to, created, state, forms, version, "
@@ -78,7 +79,7 @@ def digest(engram: Engram) -> bytes:
 
 def insert(db: Database, engrams: Sequence[Engram], vectors: list[bytes] | None) -> list[Engram]:
     """Add engrams in one transaction; what is there already (and active) is returned in its stead."""
-    payloads = [_payload(e) for e in engrams]
+    payloads = [payload(e) for e in engrams]
     digests = [digest(e) for e in engrams]
     spans = [(seconds(e.valid_from), seconds(e.valid_to)) for e in engrams]
     stamp = now()
@@ -131,8 +132,8 @@ def _merge(
         if vectors and row not in embedded:
             embedded.add(row)
             db.execute("INSERT INTO vectors (row, vector) VALUES (?, ?)", (row, vectors[i]))
-            payload = json.dumps({"vector": zlib.crc32(vectors[i])})
-            db.execute(_EVENT, ("vector", row, found[row].id, now(), payload))
+            told = json.dumps({"vector": zlib.crc32(vectors[i])})
+            db.execute(_EVENT, ("vector", row, found[row].id, now(), told))
     return found
 
 
@@ -187,7 +188,7 @@ def select(db: Database, condition: str, values: Sequence[Any]) -> list[Engram]:
     return [_engram(r) for r in db.rows(f"SELECT {FIELDS} FROM engrams WHERE {condition} ORDER BY row", values)]
 
 
-def replay(db: Database) -> dict[int, tuple[Engram, int | None]]:
+def replay(db: Link) -> dict[int, tuple[Engram, int | None]]:
     """What the event log says there is: row -> engram and the checksum of its vector."""
     state: dict[int, dict[str, Any]] = {}
     sums: dict[int, int | None] = {}
@@ -211,7 +212,8 @@ def refill(db: Database, engrams: dict[int, Engram]) -> None:
     )
 
 
-def _payload(engram: Engram) -> str:
+def payload(engram: Engram) -> str:
+    """An engram as JSON; `BadInput` for what cannot be kept: no words, NUL characters, lone surrogates."""
     try:
         told = engram.model_dump_json()
     except (PydanticSerializationError, UnicodeEncodeError) as error:

@@ -11,10 +11,10 @@ from pydantic_core import from_json, to_json
 
 from engram.core.errors import BadInput, Unknown
 from engram.core.records import Certificate, Item, Result, Version
-from engram.store.database import Database
+from engram.store.link import Link
 
 
-def put_version(db: Database, version: Version) -> None:
+def put_version(db: Link, version: Version) -> None:
     """Write a version, or overwrite the one with its id in place."""
     db.execute(
         "INSERT INTO versions (id, payload) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET payload = excluded.payload",
@@ -22,12 +22,12 @@ def put_version(db: Database, version: Version) -> None:
     )
 
 
-def versions(db: Database) -> list[Version]:
+def versions(db: Link) -> list[Version]:
     """All versions, oldest first."""
     return [Version.model_validate_json(p) for (p,) in db.rows("SELECT payload FROM versions ORDER BY place")]
 
 
-def version(db: Database, name: str) -> Version:
+def version(db: Link, name: str) -> Version:
     """The version with this id, or the only one whose id starts with it."""
     known = {v.id: v for v in versions(db)}
     if name in known:
@@ -40,7 +40,7 @@ def version(db: Database, name: str) -> Version:
     raise Unknown.name("version", name, known, "engram log")
 
 
-def put_items(db: Database, version: str | None, items: Iterable[Item]) -> None:
+def put_items(db: Link, version: str | None, items: Iterable[Item]) -> None:
     """Store exam questions; one with a known id replaces it."""
     db.executemany(
         "INSERT INTO items (id, version, engram, payload) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -49,27 +49,29 @@ def put_items(db: Database, version: str | None, items: Iterable[Item]) -> None:
     )
 
 
-def items(db: Database, engrams: Sequence[str] | None, version: str | None) -> list[Item]:
+def items(db: Link, engrams: Sequence[str] | None, version: str | None) -> list[Item]:
     """Exam questions in the order stored; of these engrams, of this version, or all."""
-    rows = db.rows("SELECT payload, engram FROM items WHERE ? IS NULL OR version = ? ORDER BY place", (version,) * 2)
+    rows = db.rows(
+        "SELECT payload, engram FROM items WHERE CAST(? AS TEXT) IS NULL OR version = ? ORDER BY place", (version,) * 2
+    )
     wanted = None if engrams is None else set(engrams)
     return [Item.model_validate_json(p) for p, e in rows if wanted is None or e in wanted]
 
 
-def put_lessons(db: Database, version: str, lessons: Iterable[tuple[str, dict[str, Any]]]) -> None:
+def put_lessons(db: Link, version: str, lessons: Iterable[tuple[str, dict[str, Any]]]) -> None:
     """Store what a version was trained on, by engram; replaces that version's earlier lessons."""
     rows = [(version, engram, to_json(payload).decode()) for engram, payload in lessons]
     db.execute("DELETE FROM lessons WHERE version = ?", (version,))
     db.executemany("INSERT INTO lessons (version, engram, payload) VALUES (?, ?, ?)", rows)
 
 
-def lessons(db: Database, version: str) -> list[tuple[str, dict[str, Any]]]:
+def lessons(db: Link, version: str) -> list[tuple[str, dict[str, Any]]]:
     """(engram id, lesson) pairs of a version, in the order stored."""
     rows = db.rows("SELECT engram, payload FROM lessons WHERE version = ? ORDER BY place", (version,))
     return [(engram, from_json(payload)) for engram, payload in rows]
 
 
-def put_results(db: Database, version: str | None, results: Iterable[Result]) -> None:
+def put_results(db: Link, version: str | None, results: Iterable[Result]) -> None:
     """Store exam results; the same version, exam, item and seed replaces what was there."""
     rows = []
     for r in results:
@@ -84,32 +86,33 @@ def put_results(db: Database, version: str | None, results: Iterable[Result]) ->
     )
 
 
-def results(db: Database, version: str | None, exam: str | None) -> list[Result]:
+def results(db: Link, version: str | None, exam: str | None) -> list[Result]:
     """Exam results in the order stored; of this version, of this exam, or all."""
     rows = db.rows(
-        "SELECT payload FROM results WHERE (? IS NULL OR version = ?) AND (? IS NULL OR exam = ?) ORDER BY place",
+        "SELECT payload FROM results WHERE (CAST(? AS TEXT) IS NULL OR version = ?)"
+        " AND (CAST(? AS TEXT) IS NULL OR exam = ?) ORDER BY place",
         (version, version, exam, exam),
     )
     return [Result.model_validate_json(p) for (p,) in rows]
 
 
-def put_certificate(db: Database, certificate: Certificate) -> None:
+def put_certificate(db: Link, certificate: Certificate) -> None:
     """Append a certificate."""
     db.execute("INSERT INTO certificates (payload) VALUES (?)", (certificate.to_json(),))
 
 
-def certificates(db: Database) -> list[Certificate]:
+def certificates(db: Link) -> list[Certificate]:
     """All certificates, oldest first."""
     return [Certificate.model_validate_json(p) for (p,) in db.rows("SELECT payload FROM certificates ORDER BY place")]
 
 
-def setting(db: Database, key: str, default: Any = None) -> Any:
+def setting(db: Link, key: str, default: Any = None) -> Any:
     """A setting's value, or the default when it was never set."""
     told = db.value("SELECT value FROM settings WHERE key = ?", (key,))
     return default if told is None else json.loads(told)
 
 
-def set_setting(db: Database, key: str, value: Any) -> None:
+def set_setting(db: Link, key: str, value: Any) -> None:
     """Keep a JSON value under a key."""
     db.execute(
         "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from engram.core.errors import BadInput, Busy, Full
-from engram.core.records import Brief, Certificate, Engram, Form, Item, Result, State, Version
+from engram.core.records import Brief, Engram, Form, State
 from engram.store import check, erase, events, history
+from engram.store.base import KEEP, AnyStore
 from engram.store.database import Database
 from engram.store.folder import Folder
 from engram.store.search import Search
 
-_KEEP: Any = object()
 
-
-class Store:
+class Store(AnyStore):
     """Engrams, indexes, versions and exams in `memory.db`, durable before a call returns.
 
     The event log is the truth: the table of engrams and the full-text index can be made anew from
@@ -65,14 +63,6 @@ class Store:
         """Close the database. Closing twice is harmless."""
         self._search.close()
         self.db.close()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -120,9 +110,9 @@ class Store:
         """Those of these engrams that are there, by id, whatever their state."""
         return events.find(self.db, ids)
 
-    def keyed(self, key: str, owner: str | None = _KEEP) -> list[Engram]:
+    def keyed(self, key: str, owner: str | None = KEEP) -> list[Engram]:
         """All engrams with a key (and owner, if given), whatever their state, in the order they were added."""
-        if owner is _KEEP:
+        if owner is KEEP:
             return events.select(self.db, "key = ?", (key,))
         return events.select(self.db, "key = ? AND owner IS ?", (key, owner))
 
@@ -135,17 +125,17 @@ class Store:
         self,
         ids: Sequence[str],
         *,
-        state: State = _KEEP,
-        forms: Sequence[Form] = _KEEP,
-        version: str | None = _KEEP,
-        valid_to: str | None = _KEEP,
-        key: str | None = _KEEP,
-        position: int = _KEEP,
+        state: State = KEEP,
+        forms: Sequence[Form] = KEEP,
+        version: str | None = KEEP,
+        valid_to: str | None = KEEP,
+        key: str | None = KEEP,
+        position: int = KEEP,
     ) -> list[Engram]:
         """Change what is given of these engrams, each change an event; gives them as they are now."""
         told = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
-        changes: dict[str, Any] = {k: v for k, v in told.items() if v is not _KEEP}
-        if forms is not _KEEP:
+        changes: dict[str, Any] = {k: v for k, v in told.items() if v is not KEEP}
+        if forms is not KEEP:
             changes["forms"] = tuple(forms)
         return events.change(self.db, ids, changes) if changes else self.get(ids)
 
@@ -197,69 +187,17 @@ class Store:
         """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""
         return events.brief(self.db, ids)
 
-    # versions, lessons, exams
-    def put_version(self, version: Version) -> None:
-        """Write a version, or overwrite the one with its id."""
-        history.put_version(self.db, version)
+    # in bulk
+    def vectors(self, after: int = 0, limit: int = 1000) -> list[tuple[int, bytes]]:
+        """(row, float32 bytes) of the next vectors above a row, in the order of the rows."""
+        return self.db.rows("SELECT row, vector FROM vectors WHERE row > ? ORDER BY row LIMIT ?", (after, limit))
 
-    def versions(self) -> list[Version]:
-        """All versions, oldest first."""
-        return history.versions(self.db)
-
-    def version(self, name: str) -> Version:
-        """The version with this id or unique prefix; `Unknown` with a suggestion."""
-        return history.version(self.db, name)
-
-    def head(self) -> str | None:
-        """The id of the current version; None before the first."""
-        return history.setting(self.db, "head")
-
-    def set_head(self, name: str | None) -> None:
-        """Make a version the current one; `Unknown` when it is not there."""
-        history.set_setting(self.db, "head", None if name is None else self.version(name).id)
-
-    def put_lessons(self, version: str, lessons: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Store (engram id, lesson) pairs a version was trained on; replaces that version's."""
+    def put_vectors(self, vectors: Sequence[tuple[int, bytes]]) -> None:
+        """Store vectors by row, for engrams whose events tell of them; durable when it returns."""
         with self.db.transaction():
-            history.put_lessons(self.db, version, lessons)
-
-    def lessons(self, version: str) -> list[tuple[str, dict[str, Any]]]:
-        """What a version was trained on, in the order stored."""
-        return history.lessons(self.db, version)
-
-    def put_items(self, version: str | None, items: Iterable[Item]) -> None:
-        """Store exam questions; one with a known id replaces it."""
-        with self.db.transaction():
-            history.put_items(self.db, version, items)
-
-    def items(self, engrams: Sequence[str] | None = None, version: str | None = None) -> list[Item]:
-        """Exam questions of these engrams (None: of all), of this version (None: of any)."""
-        return history.items(self.db, engrams, version)
-
-    def put_results(self, version: str | None, results: Iterable[Result]) -> None:
-        """Store exam results under a version; same exam, item and seed replaces."""
-        with self.db.transaction():
-            history.put_results(self.db, version, results)
-
-    def results(self, version: str | None = None, exam: str | None = None) -> list[Result]:
-        """Exam results of a version, of an exam, or all."""
-        return history.results(self.db, version, exam)
-
-    def put_certificate(self, certificate: Certificate) -> None:
-        """Append a certificate."""
-        history.put_certificate(self.db, certificate)
-
-    def certificates(self) -> list[Certificate]:
-        """All certificates, oldest first."""
-        return history.certificates(self.db)
-
-    def setting(self, key: str, default: Any = None) -> Any:
-        """A JSON value kept under a key."""
-        return history.setting(self.db, key, default)
-
-    def set_setting(self, key: str, value: Any) -> None:
-        """Keep a JSON value under a key."""
-        history.set_setting(self.db, key, value)
+            if vectors and history.setting(self.db, "dimension") is None:
+                history.set_setting(self.db, "dimension", len(vectors[0][1]) // 4)
+            self.db.executemany("INSERT INTO vectors (row, vector) VALUES (?, ?)", vectors)
 
     # upkeep
     def check(self) -> list[str]:

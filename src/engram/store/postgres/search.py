@@ -1,0 +1,191 @@
+"""Finding engrams in PostgreSQL: BM25 summed over a table of postings, vectors by pgvector."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engram.core.errors import BadInput
+from engram.core.records import Engram
+from engram.store.base import Ranked, Where
+from engram.store.events import seconds
+from engram.store.postgres.events import facet
+from engram.store.postgres.server import Server
+from engram.store.postgres.terms import Terms
+from engram.store.search import words
+
+EXACT = 10_000
+_TERMS = 48
+# OFFSET 0 keeps the planner from pulling a subquery up: each term's postings are to be read through their index, and
+# what is sorted is to be a row and a number, without the vector they came from.
+_FIELDS = set(Engram.model_fields) - {"forms", "metadata"}
+_BM25 = """
+WITH rare AS MATERIALIZED (
+    SELECT term, greatest(ln((engrams - n + 0.5) / (n + 0.5)), 1e-6)::float8 AS idf,
+        0.9 * engrams / greatest(length, 1)::float8 AS shorter
+    FROM (
+        SELECT a.term, (SELECT count(*) FROM postings AS p WHERE p.term = a.term) AS n,
+            (SELECT engrams FROM totals) AS engrams, (SELECT length FROM totals) AS length
+        FROM unnest(?::text[]) AS a (term)
+    ) AS asked
+)
+SELECT e.id, s.score FROM (
+    SELECT p.row, sum(p.part) AS score FROM rare AS r CROSS JOIN LATERAL (
+        SELECT row, r.idf * count * 2.2 / (count + 0.3 + r.shorter * length) AS part
+        FROM postings WHERE term = r.term OFFSET 0
+    ) AS p GROUP BY p.row
+) AS s JOIN engrams AS e ON e.row = s.row
+WHERE {} ORDER BY s.score DESC, s.row LIMIT ?
+"""
+_DENSE = """
+SELECT e.id, CASE WHEN v.far = 'NaN' THEN 0 ELSE 1 - v.far END AS near FROM (
+    SELECT row, vector <=> ? AS far FROM vectors OFFSET 0
+) AS v JOIN engrams AS e ON e.row = v.row
+WHERE {} ORDER BY near DESC, v.row LIMIT ?
+"""
+_INDEXED = """
+SELECT e.id, 1 - (v.vector <=> ?) FROM vectors AS v JOIN engrams AS e ON e.row = v.row
+WHERE {} ORDER BY v.vector <=> ? LIMIT ?
+"""
+
+
+class Search:
+    """Read-only queries over a `Server`; nothing is kept between them.
+
+    Words: BM25 with k1 = 1.2 and b = 0.75 as SQLite's full-text index computes it, from the same
+    terms. Vectors: below `exact` of them every one is compared; above, the HNSW index is asked with
+    an iterative scan (pgvector 0.8), which goes on until the filters have let k through. What the
+    index cannot be trusted with (fewer than k found, scores below 0, a query of zeros, filters that
+    leave few) is compared exactly.
+    """
+
+    def __init__(self, db: Server, terms: Terms, *, exact: int = EXACT) -> None:
+        self._db = db
+        self._terms = terms
+        self.exact = exact
+
+    def lexical(self, query: str, k: int, at: str | None, where: Where) -> list[Ranked]:
+        """The k best by stemmed BM25, best first, higher is better."""
+        condition, values = _condition(at, where)
+        found = self._terms.count(words(query)[:_TERMS])
+        asked = list(dict.fromkeys(term for one in found for term, _ in one))
+        if not asked or k < 1:
+            return []
+        return self._db.rows(_BM25.format(condition), (asked, *values, k))
+
+    def dense(self, vector: Any, k: int, at: str | None, where: Where, dimension: int | None) -> list[Ranked]:
+        """The k best by cosine, best first."""
+        condition, values = _condition(at, where)
+        if dimension is None or k < 1:
+            return []
+        one = _unit(vector, dimension)
+        if one.any() and self._many(condition, values if at is not None or where else None):
+            found = self._db.rows(_INDEXED.format(condition), (one, *values, one, k))
+            if len(found) == k and found[-1][1] >= 0:
+                return found
+        return self._db.rows(_DENSE.format(condition), (one, *values, k))
+
+    def _many(self, condition: str, values: list[Any] | None) -> bool:
+        """Whether there are so many vectors that the index is worth it, also of those that the filters leave."""
+        if self._db.value("SELECT engrams FROM totals") <= self.exact or not indexed(self._db):
+            return False
+        if values is None:
+            return True
+        told = f"SELECT count(*) FROM (SELECT 1 FROM engrams AS e WHERE {condition} LIMIT ?) AS found"
+        return int(self._db.value(told, (*values, self.exact + 1))) > self.exact
+
+    def cosine(self, vector: Any, ids: list[str], dimension: int | None) -> dict[str, float]:
+        """The cosine of each of these engrams with a vector; those without a vector are left out."""
+        if dimension is None or not ids:
+            return {}
+        one = _unit(vector, dimension)
+        found = self._db.rows(
+            "SELECT e.id, v.vector <=> ? FROM engrams AS e JOIN vectors AS v ON v.row = e.row WHERE e.id = ANY (?)",
+            (one, [i for i in ids if "\0" not in i]),
+        )
+        return {i: 0.0 if np.isnan(far) else 1 - far for i, far in found}
+
+    def neighbours(self, ids: list[str], at: str | None, where: Where) -> dict[str, tuple[str, ...]]:
+        """For each id those just before and after it in its source that the filters let through."""
+        condition, values = _condition(at, where)
+        near: dict[str, list[str]] = {i: [] for i in ids}
+        for one, other in self._db.among(
+            "SELECT o.id, e.id FROM engrams AS o JOIN engrams AS e ON md5(e.source) = md5(o.source)"
+            " AND e.source = o.source AND e.position IN (o.position - 1, o.position + 1) WHERE o.id IN ({})"
+            f" AND {condition} ORDER BY e.position, e.row",
+            list(near),
+            values,
+        ):
+            near[one].append(other)
+        return {i: tuple(others) for i, others in near.items()}
+
+
+def index(db: Server, exact: int) -> None:
+    """Make the HNSW index once there are more than `exact` vectors. Adding waits, reading goes on."""
+    if db.value("SELECT engrams FROM totals") <= exact or indexed(db):
+        return
+    with db.transaction():
+        if not indexed(db) and db.value("SELECT count(*) FROM vectors") > exact:
+            db.execute("SET LOCAL maintenance_work_mem = '512MB'")
+            db.execute("SET LOCAL max_parallel_maintenance_workers = 0")
+            db.execute("CREATE INDEX vectors_near ON vectors USING hnsw (vector vector_cosine_ops)")
+
+
+def indexed(db: Server) -> bool:
+    """Whether the HNSW index is there."""
+    return bool(db.value("SELECT to_regclass('vectors_near') IS NOT NULL"))
+
+
+def _unit(vector: Any, dimension: int) -> NDArray[np.float32]:
+    one = np.asarray(vector, np.float32).reshape(-1)
+    if len(one) != dimension:
+        raise BadInput(f"the vector has {len(one)} dimensions, not {dimension}; use this memory's embedder")
+    if not np.isfinite(one).all():
+        raise BadInput("the query's vector holds NaN or infinity; check the embedder's output")
+    length = float(np.linalg.norm(one))
+    return one / np.float32(length) if length > 0 else one
+
+
+def _condition(at: str | None, where: Where) -> tuple[str, list[Any]]:
+    """An SQL condition on `engrams AS e` for a time and equality filters, with its values."""
+    if at is None:
+        moment, parts = time.time(), ["e.live"]
+    else:
+        moment = seconds(at) or 0.0
+        parts = [
+            "strpos(e.forms, 'text') > 0",
+            "(e.state = 'active' OR (e.state = 'superseded' AND e.ends IS NOT NULL))",
+        ]
+    parts.append("(e.starts IS NULL OR e.starts <= ?) AND (e.ends IS NULL OR e.ends > ?)")
+    values: list[Any] = [moment, moment]
+    wanted: dict[str, Any] = {}
+    for key, value in (where or {}).items():
+        if not (value is None or isinstance(value, str | int | float)) or key in ("forms", "metadata"):
+            raise BadInput(f"where={{{key!r}: {value!r}}}: give one value for a field or a metadata key")
+        name = (key if key in _FIELDS else f".{key}").replace("\0", "\ufffd")
+        told = facet(_as_kept(key, value))
+        if told is None:
+            parts.append("NOT jsonb_exists(e.facets, ?)" if value is None else "false")
+            values += [name] if value is None else []
+        else:
+            wanted[name] = told
+    if wanted:
+        parts.append("e.facets @> ?::jsonb")
+        values.append(json.dumps(wanted))
+    return " AND ".join(parts), values
+
+
+def _as_kept(key: str, value: Any) -> Any:
+    """A value in the type of its field, as SQLite's columns compare: a number as text, and the other way round."""
+    if value is None or key not in _FIELDS:
+        return value
+    if key != "position":
+        return value if isinstance(value, str) else str(int(value) if isinstance(value, bool) else value)
+    try:
+        return float(value)
+    except ValueError:
+        return float("nan")
