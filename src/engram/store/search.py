@@ -96,15 +96,18 @@ class Search:
     def neighbours(self, ids: list[str], at: str | None, where: Where) -> dict[str, tuple[str, ...]]:
         """For each id those just before and after it in its source that the filters let through."""
         told, values = condition(at, where)
+        self._refresh()
         near: dict[str, list[str]] = {i: [] for i in ids}
-        for one, other in self._db.among(
-            "SELECT o.id, e.id FROM engrams AS o CROSS JOIN engrams AS e ON e.source = o.source AND"
-            " e.position IN (o.position - 1, o.position + 1) WHERE o.id IN ({})"
+        known = {row: i for i, row in self._rows_of(ids).items()}
+        for one, row, other in self._db.among(
+            "SELECT o.row, e.row, e.id FROM engrams AS o CROSS JOIN engrams AS e ON e.source = o.source AND"
+            " e.position IN (o.position - 1, o.position + 1) WHERE o.row IN ({})"
             f" AND {told} ORDER BY e.position, e.row",
-            list(near),
+            list(known),
             values,
         ):
-            near[one].append(other)
+            near[known[one]].append(other)
+            self._ids[other] = row
         return {i: tuple(others) for i, others in near.items()}
 
     def fold(self) -> None:
