@@ -1,15 +1,16 @@
-"""Durable adds and recall at 10,000 and 100,000 engrams: engram against mem0 with its local store.
+"""Durable adds and recall from 1,000 to 1,000,000 engrams, and beside mem0 and LangGraph's stores.
 
-    python bench/store.py --peer-python PATH [--sizes 10000,100000] [--peer-limit 10000] [--out FILE]
+    python bench/store.py --sizes 1000,10000,100000,1000000 [--peer-python PATH] [--peer-sizes 10000] [--out FILE]
 
-Both get the same texts and the same precomputed embeddings, one thread each, in one run, one after
-the other. engram is measured as `engram store bench` does it, through `Store.add` and the whole of
-`Hybrid.search` (words, vectors, neighbours, reading the hits); mem0 through `Memory.add(...,
-infer=False)` and `Memory.search`, with its embedder replaced by a table. mem0 wants a user filter on
-every search, so all its memories belong to one user; engram is measured without a filter and with
-the same one. The peer runs under its own Python (a virtual environment with `mem0ai`). Above
-`--peer-limit` memories, the peer's adds are timed up to the limit and the rest is put into its
-vector store in bulk, untimed, so that its search sees the full size; the JSON says so.
+All get the same texts and the same precomputed embeddings, one thread each, in one run, one after the other. engram is
+measured through `Store.add` and the whole of `Hybrid.search` (words, vectors, neighbours, reading the hits), in a
+process of its own that opens the folder, so that its first search is a cold one (of the process; the system may have
+the file's pages) and its memory its own. mem0 is measured through `Memory.add(..., infer=False)` and
+`Memory.search` with its local store, LangGraph through `put` or `batch` and `search` of its stores, each with its
+embedder replaced by a table. mem0 wants a user filter on every search, so all its memories belong to one user. Peers
+run under their own Python (a virtual environment with `mem0ai`, `langgraph` and `langgraph-checkpoint-sqlite`;
+where its sqlite3 cannot load extensions, `pysqlite3-binary` stands in, and the JSON says so). Milliseconds are given
+as wall time and as processor time: on a busy machine the second tells more.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import argparse
 import json
 import os
 import platform
+import random
+import secrets
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,112 +35,280 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 import numpy as np
 
-from engram.world.notices import DIMENSION, QUERIES, corpus, timed
+DIMENSION = 384
+QUERIES = 200
+SINGLES = 200
+K = 10
+USER = "u1"
+BLOCK = 1000
+CHUNKS = 8
 
-SINGLES, BATCH, K, USER = 200, 1000, 10, "u1"
+_FIRST = "Marta Jonas Irena Pavel Sofia Anders Lucia Tomas Greta Milo Hanna Viktor Elsa Oskar Nadia Emil".split()
+_STEMS = "kask vel bren tor mar lin dor sten hol fen gar win pel rad sul nor ash cor eld vin tam rok bel jas".split()
+_ENDS = "holm ster wick mund gate ford mere stad vale berg low ness".split()
+_THINGS = (
+    "ferry ledger lantern crane warehouse bridge orchard archive tram kiln observatory market tunnel dock library "
+    "garden clinic bakery mill theatre permit invoice budget contract timetable rota manual key engine harvest"
+).split()
+_VERBS = (
+    "approved repaired painted inspected sold closed moved measured planned funded rented cleaned lost ordered".split()
+)
+_MONTHS = "January February March April May June July August September October November December".split()
+_TAILS = (
+    "because the old one had failed during the storm",
+    "after a long meeting of the council, which ended in agreement",
+    "and asked everyone to report problems to the front desk before noon",
+    "so that visitors no longer have to wait at the eastern entrance",
+    "although the insurance had not yet confirmed that it would pay",
+    "together with two apprentices who had come from the coast",
+)
 
 
-def measure_peer(size: int, limit: int) -> dict[str, Any]:
-    """mem0 at one size; runs under the peer's Python and imports of engram the notices alone."""
-    texts, vectors, queries, near, asked = corpus(size)
-    table = {**dict(zip(texts, vectors.tolist(), strict=True)), **dict(zip(queries, near.tolist(), strict=True))}
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"MEM0_TELEMETRY": "False", "MEM0_DIR": folder, "OPENAI_API_KEY": "none"}
-        from mem0 import Memory
+class Corpus:
+    """Texts and clustered vectors, made a block at a time, and queries that ask for some of them."""
 
-        place = {"collection_name": "bench", "embedding_model_dims": DIMENSION, "path": f"{folder}/qdrant"}
-        memory = Memory.from_config(
-            {"vector_store": {"provider": "qdrant", "config": place}, "history_db_path": f"{folder}/history.db"}
-        )
+    def __init__(self, size: int, seed: int = 0) -> None:
+        self.size, self.seed = size, seed
+        self.people = [f"{f} {a.title()}{e}" for f in _FIRST for a in _STEMS for e in _ENDS]
+        self.places = [f"{a.title()}{b}{e}" for a in _STEMS for b in _STEMS for e in _ENDS]
+        self.centres = np.random.default_rng(seed).standard_normal((200, DIMENSION)).astype(np.float32)
+        pick = random.Random(seed)
+        starts = range(0, size, BLOCK)
+        blocks = sorted(pick.sample(starts, min(CHUNKS, len(starts))))
+        rng = np.random.default_rng([seed, size])
+        self.asked: list[int] = []
+        self.queries: list[str] = []
+        near = []
+        self.gold: list[str] = []
+        for place, start in enumerate(blocks):
+            facts, texts, vectors = self.block(start)
+            for _ in range(QUERIES * place // len(blocks), QUERIES * (place + 1) // len(blocks)):
+                i = pick.randrange(len(texts))
+                _, verb, what, where, month = facts[i]
+                self.asked.append(start + i)
+                self.gold.append(texts[i])
+                self.queries.append(f"Who {verb} the {what} at {where} in {month}?")
+                near.append(vectors[i] + 0.02 * rng.standard_normal(DIMENSION))
+        self.near = _unit(np.array(near))
 
-        class Table:
-            config = memory.embedding_model.config
+    def block(self, start: int) -> tuple[list[tuple[str, ...]], list[str], np.ndarray]:
+        """Facts, texts and vectors of the engrams from `start` on."""
+        count = min(BLOCK, self.size - start)
+        pick = random.Random(f"{self.seed} {start}")
+        choose = pick.choice
+        facts = [
+            (choose(self.people), choose(_VERBS), choose(_THINGS), choose(self.places), choose(_MONTHS))
+            for _ in range(count)
+        ]
+        texts = [
+            f"In {m} {pick.randint(1950, 2026)} {who} {verb} the {what} at {where}, {choose(_TAILS)}. "
+            f"The {choose(_THINGS)} next to it costs {pick.randint(3, 900)} crowns a day."
+            for who, verb, what, where, m in facts
+        ]
+        rng = np.random.default_rng([self.seed, start])
+        noise = rng.standard_normal((count, DIMENSION))
+        return facts, texts, _unit(self.centres[rng.integers(200, size=count)] + 0.7 * noise)
 
-            def embed(self, text: str, memory_action: str | None = None) -> list[float]:
-                return table[text]
+    def blocks(self) -> Iterator[tuple[int, list[str], np.ndarray]]:
+        """Number of the first, texts and vectors, block by block."""
+        for start in range(0, self.size, BLOCK):
+            _, texts, vectors = self.block(start)
+            yield start, texts, vectors
 
-            def embed_batch(self, texts: list[str], memory_action: str | None = None) -> list[list[float]]:
-                return [table[t] for t in texts]
-
-        memory.embedding_model = Table()
-        single = min(SINGLES, size // 10)
-        start = time.perf_counter()
-        for text in texts[:single]:
-            memory.add(text, user_id=USER, infer=False)
-        one = single / (time.perf_counter() - start)
-        last = min(size, limit)
-        start = time.perf_counter()
-        for i in range(single, last, BATCH):
-            part = texts[i : min(i + BATCH, last)]
-            memory.add([{"role": "user", "content": t} for t in part], user_id=USER, infer=False)
-        many = (last - single) / (time.perf_counter() - start)
-        for i in range(last, size, BATCH):
-            part = texts[i : i + BATCH]
-            memory.vector_store.insert(
-                vectors=[table[t] for t in part],
-                ids=[str(uuid.uuid4()) for _ in part],
-                payloads=[{"data": t, "user_id": USER, "role": "user", "hash": "", "created_at": ""} for t in part],
-            )
-
-        def work(i: int) -> list[str]:
-            found = memory.search(queries[i], top_k=K, filters={"user_id": USER})
-            return [hit["memory"] for hit in found["results"]]
-
-        told = {
-            "single_adds_per_s": round(one, 1),
-            "batched_adds_per_s": round(many, 1),
-            "adds_timed": last,
-            "filled_in_bulk": size - last,
-            "recall": timed(work, [texts[i] for i in asked]),
-            "versions": {"mem0ai": version("mem0ai"), "qdrant-client": version("qdrant-client")},
-        }
-        memory.close()
+    def table(self) -> dict[str, list[float]]:
+        """The vector of every text and query, for peers that want an embedder."""
+        told = dict(zip(self.queries, self.near.tolist(), strict=True))
+        for _, texts, vectors in self.blocks():
+            told |= dict(zip(texts, vectors.tolist(), strict=True))
         return told
 
+    def nearest(self) -> np.ndarray:
+        """The cosine of each query with its tenth nearest vector, exactly."""
+        best = np.full((QUERIES, K), -2.0, np.float32)
+        for _, _, vectors in self.blocks():
+            both = np.concatenate([best, self.near @ vectors.T], 1)
+            best = -np.partition(-both, K - 1, axis=1)[:, :K]
+        return best.min(1)
 
-def compare(size: int, peer_python: str | None, limit: int) -> dict[str, Any]:
-    """Both at one size, with the ratios."""
-    from engram.app.storing import measure
 
-    told: dict[str, Any] = {"size": size, "load_before": os.getloadavg()[0], "engram": measure(size)}
-    if peer_python:
-        command = [peer_python, __file__, "--as-peer", "--sizes", str(size), "--peer-limit", str(limit)]
-        path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")}
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=path)
-        ours, peer = told["engram"], json.loads(done.stdout.splitlines()[-1])
-        told["mem0"] = peer
-        told["ratio"] = {
-            "batched_adds": round(ours["batched_adds_per_s"] / peer["batched_adds_per_s"], 2),
-            "single_adds": round(ours["single_adds_per_s"] / peer["single_adds_per_s"], 2),
-            "recall_p50": round(peer["recall"]["p50_ms"] / ours["recall"]["p50_ms"], 2),
-            "recall_p50_with_filter": round(peer["recall"]["p50_ms"] / ours["recall_with_filter"]["p50_ms"], 2),
+def owner(number: int) -> str:
+    """Half belong to one owner, the others to five hundred."""
+    return USER if number % 2 == 0 else f"u{number % 1000}"
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def timed(work: Callable[[int], Sequence[str]], asked: Sequence[str], count: int = QUERIES) -> dict[str, Any]:
+    """Milliseconds of each search by the clock and of the processor, and how often what was asked for is found."""
+    spent, used, found = [], [], 0
+    for i in range(count):
+        start, began = time.perf_counter(), time.process_time()
+        hits = work(i)
+        spent.append(1000 * (time.perf_counter() - start))
+        used.append(1000 * (time.process_time() - began))
+        found += asked[i] in hits
+    wall, cpu = (np.percentile(v, [50, 95]).round(3).tolist() for v in (spent, used))
+    told = {"p50_ms": wall[0], "p95_ms": wall[1], "cpu_p50_ms": cpu[0], "cpu_p95_ms": cpu[1]}
+    return {**told, "found_at_10": found / count}
+
+
+def measure(size: int) -> dict[str, Any]:
+    """engram at one size: adding and folding here, recall in a process of its own."""
+    from engram.core.records import Engram
+    from engram.store.sqlite import Store
+
+    made = "2026-11-20T06:00:00+00:00"
+    with tempfile.TemporaryDirectory() as folder:
+        single, spent, one = min(SINGLES, size // 10), 0.0, 0.0
+        with Store(folder, dimension=DIMENSION) as store:
+            for start, texts, vectors in Corpus(size).blocks():
+                engrams = [
+                    Engram(
+                        id=secrets.token_hex(8),
+                        text=text,
+                        source=f"file{n // 20}",
+                        position=n % 20,
+                        owner=owner(n),
+                        created=made,
+                    )
+                    for n, text in enumerate(texts, start)
+                ]
+                began, alone = time.perf_counter(), single if start == 0 else 0
+                for n in range(alone):
+                    store.add([engrams[n]], vectors[n : n + 1])
+                one += time.perf_counter() - began
+                began = time.perf_counter()
+                store.add(engrams[alone:], vectors[alone:])
+                spent += time.perf_counter() - began
+            began, used = time.perf_counter(), time.process_time()
+            if size > 4096:
+                store.fold()
+            fold = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - used}
+        held = {p: p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()}
+        index = sum(n for p, n in held.items() if p.parent.name == "index")
+        command = [sys.executable, __file__, "--recall", folder, "--sizes", str(size)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return {
+            "single_adds_per_s": round(single / one, 1),
+            "batched_adds_per_s": round((size - single) / spent, 1),
+            "fold": {k: round(v, 2) for k, v in fold.items()},
+            "bytes": sum(held.values()),
+            "bytes_of_index": index,
+            "bytes_per_engram": round(sum(held.values()) / size),
+            **json.loads(done.stdout.splitlines()[-1]),
         }
+
+
+def resident() -> dict[str, int]:
+    """Resident memory of this process in bytes: its own, and mapped files that processes share."""
+    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines() if line.count(":") == 1)
+    return {name: 1024 * int(told[key].split()[0]) for name, key in (("own", "RssAnon"), ("mapped", "RssFile"))}
+
+
+def recall(folder: str, size: int) -> dict[str, Any]:
+    """What a process that opens the folder measures."""
+    from engram.core.records import Engram
+    from engram.recall.retrieve.hybrid import Hybrid
+    from engram.recall.retrieve.ranked import Ranked
+    from engram.store.sqlite import Store
+
+    class Table:
+        dimension = DIMENSION
+        row = 0
+
+        def encode(self, texts: Sequence[str]) -> np.ndarray:
+            return data.near[self.row : self.row + 1]
+
+    data, table = Corpus(size), Table()
+    exact = data.nearest()
+    before = resident()
+    start, used = time.perf_counter(), time.process_time()
+    with Store(folder) as store:
+
+        def ask(search: Hybrid | Ranked, where: Callable[[int], dict[str, Any] | None]) -> Callable[[int], list[str]]:
+            def work(i: int) -> list[str]:
+                table.row = i
+                return [hit.text for hit in search.search(store, table, data.queries[i], K, where=where(i))]
+
+            return work
+
+        plain = ask(Hybrid(), lambda i: None)
+        plain(0)
+        told: dict[str, Any] = {
+            "cold_ms": round(1000 * (time.perf_counter() - start), 1),
+            "cold_cpu_ms": round(1000 * (time.process_time() - used), 1),
+            "recall": timed(plain, data.gold),
+            "recall_again": timed(plain, data.gold),
+            "recall_of_owner": timed(ask(Hybrid(), lambda i: {"owner": owner(data.asked[i])}), data.gold),
+            "ranked": timed(ask(Ranked(), lambda i: None), data.gold, 50),
+        }
+        after = resident()
+        told["resident"] = {k: after[k] - before[k] for k in after}
+
+        def added(i: int) -> list[str]:
+            store.add([Engram(id=f"new{i}", text=f"A new one, {i}.", created="now")], data.near[i : i + 1])
+            start, used = time.perf_counter(), time.process_time()
+            hits = plain(i)
+            spent.append((1000 * (time.perf_counter() - start), 1000 * (time.process_time() - used)))
+            return hits
+
+        reached = [sum(s >= e - 1e-6 for _, s in store.dense(v, K)) for v, e in zip(data.near, exact, strict=True)]
+        told["recall_at_10_of_exact"] = sum(min(r, K) for r in reached) / (K * QUERIES)
+        spent: list[tuple[float, float]] = []
+        for i in range(20):
+            added(i)
+        told["recall_after_an_add"] = dict(
+            zip(("p50_ms", "cpu_p50_ms"), np.median(spent, 0).round(3).tolist(), strict=True)
+        )
+    return told
+
+
+def compare(size: int, peer_python: str | None) -> dict[str, Any]:
+    """engram at one size, and its peers where a Python for them is given, with the ratios."""
+    told: dict[str, Any] = {"size": size, "load_before": os.getloadavg()[0], "engram": measure(size)}
+    ours = told["engram"]
+    for name in ("mem0", "langgraph-sqlite", "langgraph-memory") if peer_python else ():
+        peers = Path(__file__).with_name("peers.py")
+        done = subprocess.run(
+            [str(peer_python), peers, name, str(size)], stdout=subprocess.PIPE, text=True, check=False
+        )
+        peer = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"failed": done.returncode}
+        told[name] = peer
+        if "recall" in peer:
+            told.setdefault("ratio", {})[name] = {
+                "batched_adds": round(ours["batched_adds_per_s"] / peer["batched_adds_per_s"], 2),
+                "single_adds": round(ours["single_adds_per_s"] / peer["single_adds_per_s"], 2),
+                "recall_p50": round(peer["recall"]["p50_ms"] / ours["recall"]["p50_ms"], 2),
+                "recall_cpu_p50": round(peer["recall"]["cpu_p50_ms"] / ours["recall"]["cpu_p50_ms"], 2),
+            }
     return told
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000", help="numbers of engrams, comma-separated")
-    parser.add_argument("--peer-python", help="a Python that has mem0ai; without it only engram is measured")
-    parser.add_argument("--peer-limit", type=int, default=10**9, help="time at most this many of the peer's adds")
+    parser.add_argument("--sizes", default="1000,10000,100000,1000000", help="numbers of engrams, comma-separated")
+    parser.add_argument("--peer-python", help="a Python that has the peers; without it only engram is measured")
+    parser.add_argument("--peer-sizes", default="10000", help="sizes at which peers are measured")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
-    parser.add_argument("--as-peer", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--recall", help=argparse.SUPPRESS)
     given = parser.parse_args()
     sizes = [int(s) for s in given.sizes.split(",")]
-    if given.as_peer:
-        print(json.dumps(measure_peer(sizes[0], given.peer_limit)))
+    if given.recall:
+        print(json.dumps(recall(given.recall, sizes[0])))
         return
+    beside = {int(s) for s in given.peer_sizes.split(",")}
     runs = []
     for size in sizes:
-        runs.append(compare(size, given.peer_python, given.peer_limit))
-        if "ratio" in runs[-1]:
-            print(f"{size:,} engrams, engram / mem0: {runs[-1]['ratio']}", file=sys.stderr)
+        runs.append(compare(size, given.peer_python if size in beside else None))
+        print(f"{size:,} engrams: {json.dumps(runs[-1])}", file=sys.stderr)
     machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1}
     told = {
         "bench": "store",
         "machine": machine,
         "versions": {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version, "numpy": np.__version__},
-        "setting": {"dimension": DIMENSION, "k": K, "queries": QUERIES, "batch": BATCH, "singles": SINGLES},
+        "setting": {"dimension": DIMENSION, "k": K, "queries": QUERIES, "batch": BLOCK, "singles": SINGLES},
         "runs": runs,
     }
     text = json.dumps(told, indent=2)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from engram.core.errors import Busy
 from engram.core.records import Engram
@@ -110,6 +111,23 @@ def test_searching_while_adding_finds_what_the_tables_hold(folder: Path) -> None
     with Store(folder) as store:
         agree(store, 99, least=0.9)
         assert store.check() == []
+
+
+def test_a_file_is_read_by_safetensors_too(folder: Path) -> None:
+    with Store(folder, dimension=D) as store:
+        store.add(*some(0, 100))
+        store.fold()
+    found = load_file(files(folder)[0])
+    assert found["vectors.matrix"].shape == (100, D)
+    assert np.allclose(np.linalg.norm(found["vectors.matrix"], axis=1), 1.0, atol=1e-6)
+    assert found["words.names"].tobytes().decode() == "".join(f"e{i}" for i in range(100))
+
+
+def test_what_is_weighed_of_an_engram_is_read_without_the_rest(folder: Path) -> None:
+    said = Engram(id="a", text="Où est le café?", source="s", position=3, speaker="Ann", created="now")
+    with Store(folder, dimension=D) as store:
+        store.add([said, said.model_copy(update={"id": "b", "text": "Ici.", "speaker": None, "source": None})])
+        assert store.brief(["b", "nobody", "a"]) == {"a": ("s", 3, "Ann", 15, True), "b": (None, 3, None, 4, False)}
 
 
 def test_states_times_and_filters_hold_inside_the_files(folder: Path) -> None:

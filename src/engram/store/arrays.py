@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def create(path: Path, shapes: Shapes) -> dict[str, Array]:
     header += b" " * (-(len(header) + 8) % 64)
     with open(path, "xb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
-        os.posix_fallocate(file.fileno(), 0, 8 + len(header) + end)
+        _allocate(file, end)
     return _map(path, write=True)
 
 
@@ -66,6 +66,16 @@ def checksum(path: Path) -> int:
         while part := file.read(_CHUNK):
             total = zlib.crc32(part, total)
     return total
+
+
+def _allocate(file: BinaryIO, size: int) -> None:
+    """Take room on the disk now: writing through a map where there is none would end the process."""
+    file.flush()
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), file.tell(), max(size, 1))
+        return
+    for start in range(0, size, _CHUNK):
+        file.write(bytes(min(_CHUNK, size - start)))
 
 
 def _map(path: Path, *, write: bool) -> dict[str, Array]:

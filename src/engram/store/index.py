@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import time
@@ -239,6 +238,8 @@ class Index:
     @contextmanager
     def _writing(self, patience: float) -> Iterator[None]:
         """Be the only one that writes here; `Busy` when another still is after so many seconds."""
+        import fcntl
+
         self.folder.mkdir(exist_ok=True)
         handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:

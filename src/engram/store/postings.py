@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,13 +130,18 @@ def without(arrays: dict[str, NDArray[Any]], gone: Rows) -> dict[str, NDArray[An
     }
 
 
-class Asked(NamedTuple):
-    """A word of a query: its rows in order, how often each has it, its weight and the most it can add to a score."""
+@dataclass
+class Asked:
+    """A word of a query: its rows in order, how often each has it, its weight and the most it can add to a score.
+
+    gain: what it adds to the score of each row, once that was needed.
+    """
 
     rows: Rows
     times: NDArray[np.float32]
     weight: float
     most: float
+    gain: NDArray[np.float32] | None = None
 
 
 def _reach(words: Sequence[Asked], k: int) -> float:
@@ -204,10 +210,9 @@ class Ranker:
                         cut = (least - rest) * _SLACK
                         if _EACH * np.count_nonzero(sums >= cut) < sum(len(w.rows) for w in words[added:]):
                             break
-                gain = self._gain(word, word.rows, word.times)
-                if added:
-                    gain += sums[word.rows]
-                sums[word.rows] = gain
+                if word.gain is None:
+                    word.gain = self._gain(word, word.rows, word.times)
+                sums[word.rows] = word.gain + sums[word.rows] if added else word.gain
                 added, cut = added + 1, 0.0
             if added == len(words):
                 cut = self._least(words, k, least) * _SLACK

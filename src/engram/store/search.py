@@ -13,9 +13,9 @@ from engram.core.errors import BadInput
 from engram.store import history
 from engram.store.cells import Cells
 from engram.store.database import Database
-from engram.store.filters import Filters, Where, condition
+from engram.store.filters import Filters, Mask, Where, condition
 from engram.store.index import GONE, Index, Segment, unit
-from engram.store.postings import Ranker
+from engram.store.postings import Asked, Ranker
 from engram.store.stop import STOP
 from engram.store.tail import Tail
 from engram.store.tokens import Tokens
@@ -25,6 +25,7 @@ Rows = NDArray[np.int64]
 _TERMS = 48
 _FOLLOWED = 20_000
 _REMEMBERED = 20_000
+_POSTINGS = 4_000_000
 
 
 class Search:
@@ -45,6 +46,7 @@ class Search:
         self._ranker = Ranker()
         self._tail = Tail(db, self._index, self._tokens, self._ranker, 0)
         self._ids: dict[str, int] = {}
+        self._asked: dict[str, Asked] = {}
 
     def lexical(self, query: str, k: int, at: str | None, where: Where) -> list[Ranked]:
         """The k best by stemmed BM25 (k1 = 1.2, b = 0.75), best first, higher is better."""
@@ -52,13 +54,8 @@ class Search:
             self._refresh()
             mask = self._filters.mask(at, where)
             self._tail.read_words()
-            asked = []
-            for term in dict.fromkeys(t for word in words(query)[:_TERMS] for t in self._tokens.of(word)):
-                found = [p for s in self._segments if (p := s.words.get(term)) is not None]
-                found += [p for p in (self._tail.words(term),) if p is not None]
-                if found:
-                    rows, times = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
-                    asked.append(self._ranker.asked(rows.astype(np.int64), times, mask))
+            terms = dict.fromkeys(t for word in words(query)[:_TERMS] for t in self._tokens.of(word))
+            asked = [found for t in terms if (found := self._asked_for(t, mask)) is not None]
             return self._named(*self._ranker.best(asked, k))
 
     def dense(self, vector: Any, k: int, at: str | None, where: Where) -> list[Ranked]:
@@ -99,21 +96,25 @@ class Search:
     def neighbours(self, ids: list[str], at: str | None, where: Where) -> dict[str, tuple[str, ...]]:
         """For each id those just before and after it in its source that the filters let through."""
         told, values = condition(at, where)
+        self._refresh()
         near: dict[str, list[str]] = {i: [] for i in ids}
-        for one, other in self._db.among(
-            "SELECT o.id, e.id FROM engrams AS o CROSS JOIN engrams AS e ON e.source = o.source AND"
-            " e.position IN (o.position - 1, o.position + 1) WHERE o.id IN ({})"
+        known = {row: i for i, row in self._rows_of(ids).items()}
+        for one, row, other in self._db.among(
+            "SELECT o.row, e.row, e.id FROM engrams AS o CROSS JOIN engrams AS e ON e.source = o.source AND"
+            " e.position IN (o.position - 1, o.position + 1) WHERE o.row IN ({})"
             f" AND {told} ORDER BY e.position, e.row",
-            list(near),
+            list(known),
             values,
         ):
-            near[one].append(other)
+            near[known[one]].append(other)
+            self._ids[other] = row
         return {i: tuple(others) for i, others in near.items()}
 
     def fold(self) -> None:
         """Put what is in no index file into one."""
         with self._db.lock:
             self._refresh()
+            self._asked.clear()
             last = self._db.value("SELECT max(row) FROM engrams") or 0
             if self._index.fold(self._tokens, last - self._tail.after, least=0):
                 self._reset()
@@ -128,6 +129,7 @@ class Search:
         seen = (self._db.value("SELECT max(seq) FROM events") or 0, self._db.rollbacks)
         if seen == self._seen:
             return
+        self._asked.clear()
         told: list[tuple[str, int]] = []
         whole = self._seen[0] < 0 or seen[1] != self._seen[1] or seen[0] < self._seen[0]
         if not whole:
@@ -144,6 +146,22 @@ class Search:
             self._filters.extend(last)
             self._filters.mend(list(dict.fromkeys(row for kind, row in told if kind in ("added", "changed"))))
         self._seen = seen
+
+    def _asked_for(self, term: str, mask: Mask | None) -> Asked | None:
+        """A word's postings. What is not filtered is kept until something is added, up to four million of them."""
+        if mask is None and term in self._asked:
+            return self._asked[term]
+        found = [p for s in self._segments if (p := s.words.get(term)) is not None]
+        found += [p for p in (self._tail.words(term),) if p is not None]
+        if not found:
+            return None
+        rows, times = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
+        asked = self._ranker.asked(rows.astype(np.int64), times, mask)
+        if mask is None:
+            if sum(len(a.rows) for a in self._asked.values()) > _POSTINGS:
+                self._asked.clear()
+            self._asked[term] = asked
+        return asked
 
     def _reset(self) -> None:
         """Read anew what is known of the index files and of what is hidden."""

@@ -215,5 +215,8 @@ def _of_source(scores: NDArray[np.float64], ids: Sequence[str], engrams: Mapping
     keys = [engrams[i].source or i for i in ids]
     for key, score in zip(keys, scores.tolist(), strict=True):
         grouped.setdefault(key, []).append(score)
-    best = {key: float(np.mean(sorted(values)[-3:])) for key, values in grouped.items()}
+    best = {}
+    for key, values in grouped.items():
+        three = sorted(values)[-3:]
+        best[key] = sum(three) / len(three)
     return np.array([best[key] for key in keys])
