@@ -23,7 +23,9 @@ from typing import Any, Literal
 
 from engram.core.errors import BadInput, Damaged, Unknown
 
-Kind = Literal["strategy", "unlearner", "editor", "merger", "retriever", "exam", "world"]
+Kind = Literal[
+    "strategy", "unlearner", "editor", "merger", "retriever", "reranker", "reader", "updater", "exam", "world"
+]
 Status = Literal["no study yet", "holds", "fails", "inconclusive"]
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,6 +137,7 @@ METHODS: tuple[Entry, ...] = (
     Entry("tag", "learn.tag:TAG", paper="tag", arxiv="2105.05155"),
     Entry("npo", "forget.npo:NPO", arxiv="2404.05868", kind="unlearner"),
     Entry("relearn", "forget.relearn:Relearn", arxiv="1912.03817", kind="unlearner"),
+    Entry("memgas", "recall.retrieve.memgas:MemGAS", paper="memgas", arxiv="2505.19549", kind="retriever"),
 )
 
 
