@@ -29,6 +29,14 @@ class MultiGranularity(Study):
     and their length, 3 of 3 to 8 sentences. All else is the authors': temperature 0.1, 30 candidates, 15 seeds,
     damping 0.1. Measured by NDCG at 3, the number of sessions the paper gives to its reader. `released` weighs by
     1 - H, as the authors' code does.
+
+    The granularities together find more than sessions alone in every dialogue (+0.02, +0.07, +0.12), but one alone
+    (turns) is as good in the third; the router and the associations add nothing to their sum. Tried: at temperature
+    0.1 the weights stay between 0.23 and 0.27 with a deviation of 0.02 over questions, as the entropies of all four
+    are alike (2.9 to 3.3 nats of at most 3.5), so there is little to choose by; at 0.05 NDCG is 0.484, 0.435 and 0.476,
+    at 0.2 it is 0.482, 0.404 and 0.504, neither better in all three. Passing on 0.3 instead of 0.1, and 10 or 60
+    candidates, moves NDCG by 0.01 at most: units are tied to an eighth to a fourth of all others, and in a dialogue of
+    two people everything is like everything.
     """
 
     claim = "four granularities with an entropy router and associations find more sessions than any granularity alone"
