@@ -56,6 +56,18 @@ class Hit(Record):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
+class Op(Record):
+    """One operation on what is kept, as a writer or an updater proposes it; only the store carries it out.
+
+    `engram` is what is new (None where nothing is), `target` the id of what it is about (None where nothing is old).
+    """
+
+    kind: Literal["add", "replace", "append", "delete", "pass"]
+    engram: Engram | None = None
+    target: str | None = None
+    reason: str = ""
+
+
 class Answer(Record):
     """An answer, the form of memory it came from, and what it cites.
 
