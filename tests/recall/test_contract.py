@@ -196,3 +196,27 @@ def test_two_stores_are_not_mixed_up(name: str, store: Store, tmp_path: Path) ->
         found = made.search(other, HashEmbedder(), "Ferries leave at noon.", 5)
         assert {h.text for h in found} <= {"Ferries leave at noon.", "The tide is low."}
         assert found
+
+
+@each_reranker
+def test_orders_what_it_is_given_and_nothing_else(name: str, tiny: Any) -> None:
+    given = hits()
+    before = [h.to_json() for h in given]
+    found = order(name, "rye bread with caraway", given, tiny)
+    assert found
+    assert len({h.id for h in found}) == len(found) <= len(given)
+    assert all(h.text == {g.id: g.text for g in given}[h.id] for h in found)
+    assert [h.to_json() for h in given] == before, "it changed what it was given"
+    assert [h.id for h in order(name, "rye bread with caraway", given, tiny)] == [h.id for h in found]
+
+
+@each_reranker
+def test_orders_nothing_and_one(name: str, tiny: Any) -> None:
+    assert order(name, "boat", [], tiny) == []
+    assert [h.id for h in order(name, "boat", hits(1), tiny)] == ["h0"]
+
+
+@each_reranker
+@pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
+def test_orders_for_any_text(name: str, query: str, tiny: Any) -> None:
+    assert {h.id for h in order(name, query[:600], hits(3), tiny)} <= {"h0", "h1", "h2"}

@@ -138,6 +138,13 @@ METHODS: tuple[Entry, ...] = (
     Entry("npo", "forget.npo:NPO", arxiv="2404.05868", kind="unlearner"),
     Entry("relearn", "forget.relearn:Relearn", arxiv="1912.03817", kind="unlearner"),
     Entry("memgas", "recall.retrieve.memgas:MemGAS", paper="memgas", arxiv="2505.19549", kind="retriever"),
+    Entry(
+        "reflective-memory",
+        "recall.rerank.reflective_memory:RetrospectiveReflection",
+        paper="reflective-memory",
+        arxiv="2503.08026",
+        kind="reranker",
+    ),
 )
 
 

@@ -22,16 +22,17 @@ class Conversation:
     """The dialogue of a seed, its turns as engrams `t0`, `t1`, ... with MiniLM's vectors.
 
     Of a public set, seeds of 100 and more give one of the first two dialogues, to choose settings on; others one of
-    the rest in turn. Without `data` the dialogue is invented and the vectors are those of hashed words.
+    the rest in turn. Without `data` the dialogue is invented and the vectors are those of hashed words. An `embedder`
+    given is used instead, so that conversations share one.
 
     >>> with Conversation(None, seed=0) as told:
     ...     len(told.store.all()) == len(told.dialogue.turns)
     True
     """
 
-    def __init__(self, data: Path | None, *, seed: int) -> None:
+    def __init__(self, data: Path | None, *, seed: int, embedder: Remembered | None = None) -> None:
         self.dialogue = chosen(read(data), seed) if data else invented(seed=seed)
-        self.embedder = Remembered(SentenceEmbedder() if data else HashEmbedder())
+        self.embedder = embedder or Remembered(SentenceEmbedder() if data else HashEmbedder())
         self._folder = tempfile.TemporaryDirectory()
         self.store = Store(Path(self._folder.name) / "dialogue", dimension=self.embedder.dimension)
         engrams = [
