@@ -145,6 +145,21 @@ METHODS: tuple[Entry, ...] = (
         arxiv="2503.08026",
         kind="reranker",
     ),
+    Entry(
+        "prospective-reflection",
+        "recall.update.reflective_memory:ProspectiveReflection",
+        paper="reflective-memory",
+        arxiv="2503.08026",
+        kind="updater",
+    ),
+    Entry("lsh", "recall.retrieve.lsh:LSH", paper="think-in-memory", arxiv="2311.08719", kind="retriever"),
+    Entry(
+        "think-in-memory",
+        "recall.update.think_in_memory:ThinkInMemory",
+        paper="think-in-memory",
+        arxiv="2311.08719",
+        kind="updater",
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""Updating: from what is new to operations on what is kept."""
