@@ -160,6 +160,20 @@ METHODS: tuple[Entry, ...] = (
         arxiv="2311.08719",
         kind="updater",
     ),
+    Entry(
+        "long-context-rag",
+        "recall.rerank.long_context_rag:Reorder",
+        paper="long-context-rag",
+        arxiv="2410.05983",
+        kind="reranker",
+    ),
+    Entry(
+        "attention-sorting",
+        "recall.rerank.attention_sorting:AttentionSorting",
+        paper="attention-sorting",
+        arxiv="2310.01427",
+        kind="reranker",
+    ),
 )
 
 
