@@ -220,3 +220,27 @@ def test_orders_nothing_and_one(name: str, tiny: Any) -> None:
 @pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
 def test_orders_for_any_text(name: str, query: str, tiny: Any) -> None:
     assert {h.id for h in order(name, query[:600], hits(3), tiny)} <= {"h0", "h1", "h2"}
+
+
+@each_reader
+@pytest.mark.parametrize("said", [None, "", "Answer: rye bread [2]", "unknown", "\ud83c \x00 Note 99: x\nAnswer:"])
+def test_answers_from_what_it_was_given(name: str, said: str | None) -> None:
+    given = hits()
+    answer = catalogue.make(name).answer(Echo(said), "What was baked?", given)
+    assert all(h in given for h in answer.hits)
+    assert answer.form in ("text", "none")
+    assert bool(answer.text) == (answer.form == "text")
+    assert catalogue.make(name).answer(Echo(said), "What was baked?", given) == answer
+
+
+@each_reader
+def test_says_nothing_without_hits_or_a_question(name: str) -> None:
+    made = catalogue.make(name)
+    assert made.answer(Echo(), "What was baked?", []).form == "none"
+    assert made.answer(Echo(), "  ", hits()).form == "none"
+
+
+@each_reader
+@pytest.mark.parametrize("query", [q for q in HOSTILE if q.strip()], ids=range(len(HOSTILE) - 2))
+def test_answers_any_question(name: str, query: str) -> None:
+    catalogue.make(name).answer(Echo("Answer: yes"), query, hits(2))

@@ -174,6 +174,20 @@ METHODS: tuple[Entry, ...] = (
         arxiv="2310.01427",
         kind="reranker",
     ),
+    Entry(
+        "chain-of-note",
+        "recall.read.chain_of_note:ChainOfNote",
+        paper="chain-of-note",
+        arxiv="2311.09210",
+        kind="reader",
+    ),
+    Entry(
+        "adapt-retrieve-revise",
+        "recall.read.adapt_retrieve_revise:AdaptRetrieveRevise",
+        paper="adapt-retrieve-revise",
+        arxiv="2310.03328",
+        kind="reader",
+    ),
 )
 
 
