@@ -12,7 +12,7 @@ import pytest
 from engram.core import catalogue
 from engram.core.errors import BadInput
 from engram.core.protocols import Generation
-from engram.core.records import Engram, Hit
+from engram.core.records import Engram, Hit, Op
 from engram.models.embedder import HashEmbedder
 from engram.models.lm import load
 from engram.store.sqlite import Store
@@ -190,12 +190,15 @@ def test_an_empty_store_and_one_engram(name: str, tmp_path: Path) -> None:
 
 @each_retriever
 def test_two_stores_are_not_mixed_up(name: str, store: Store, tmp_path: Path) -> None:
+    """The other has the same ids for other texts, as two memories of one program may."""
+    turned = {name: tuple(" ".join(reversed(t.split())) + " Ferry." for t in said) for name, said in TALK.items()}
     made = catalogue.make(name)
-    with filled(tmp_path / "other", {"boats": ("Ferries leave at noon.", "The tide is low.")}) as other:
-        made.search(store, HashEmbedder(), "boat", 5)
-        found = made.search(other, HashEmbedder(), "Ferries leave at noon.", 5)
-        assert {h.text for h in found} <= {"Ferries leave at noon.", "The tide is low."}
-        assert found
+    with filled(tmp_path / "other", turned) as other:
+        first = made.search(store, HashEmbedder(), "rye bread with caraway", 5)
+        found = made.search(other, HashEmbedder(), "rye bread with caraway", 5)
+        assert all(h.text.endswith(" Ferry.") for h in found)
+        assert found == catalogue.make(name).search(other, HashEmbedder(), "rye bread with caraway", 5)
+        assert made.search(store, HashEmbedder(), "rye bread with caraway", 5) == first
 
 
 @each_reranker
@@ -244,3 +247,21 @@ def test_says_nothing_without_hits_or_a_question(name: str) -> None:
 @pytest.mark.parametrize("query", [q for q in HOSTILE if q.strip()], ids=range(len(HOSTILE) - 2))
 def test_answers_any_question(name: str, query: str) -> None:
     catalogue.make(name).answer(Echo("Answer: yes"), query, hits(2))
+
+
+@pytest.mark.parametrize("name", UPDATERS)
+def test_proposes_and_changes_nothing(name: str, store: Store) -> None:
+    texts = [q for q in HOSTILE if q.strip() and "\ud800" not in q and "\x00" not in q]
+    said = [*texts, "The boat needs varnish.", "The boat needs new varnish.", "The boat needs varnish."]
+    ops = [Op(kind="add", engram=Engram(id=f"n{i}", text=t, created="now")) for i, t in enumerate(said)]
+    ops.insert(2, Op(kind="delete", target="music0", reason="asked"))
+    before = [e.to_json() for e in store.all(state=None)]
+    found = catalogue.make(name).reconcile(store, ops, HashEmbedder())
+    assert [e.to_json() for e in store.all(state=None)] == before
+    assert ops[2] in found
+    kept = {e.id for e in store.all()}
+    assert all(o.target in kept for o in found if o.kind != "add")
+    assert all(o.engram for o in found if o.kind in ("add", "replace"))
+    targets = [o.target for o in found if o.kind in ("replace", "delete")]
+    assert len(set(targets)) == len(targets), "two operations on one engram"
+    assert catalogue.make(name).reconcile(store, ops, HashEmbedder()) == found

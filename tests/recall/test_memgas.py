@@ -151,6 +151,9 @@ def test_words_that_tell_a_text_from_others() -> None:
     assert weights(texts)[0] == pytest.approx({"boat": 2 / 3 * math.log(3), "red": 0.5 * math.log(1.5)})
     assert keywords(texts, 1) == ["boat", "house"]
     assert keywords(["", "boat"]) == ["", "boat"]
+    # Two rare words: 2 a / sqrt(2) = .78 beats (2 a + 3 b) / sqrt(5) = .76, with a = log(3) / 2, b = log(1.5) / 2
+    told = ["Masts creak. The red boat left: ropes rotted.", "The red boat left."]
+    assert summaries(told, 1)[0] == "Masts creak."
     assert summaries(["…", ""]) == ["…", ""]
     assert summaries(["Boats. Boats sail. Rain."], 9) == ["Boats. Boats sail. Rain."]
 
