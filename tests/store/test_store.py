@@ -65,6 +65,7 @@ def test_of_one_key_the_last_is_current_whatever_the_order_told(store, make) -> 
         ("c", "active", None),
     ]
     assert [i for i, _ in store.lexical("text", 5)] == ["c"]
+    assert {k: sorted(v) for k, v in store.lines(["c", "none"]).items()} == {"c": ["a", "b"]}
     assert [i for i, _ in store.lexical("text", 5, at="2025-06-01")] == ["b"]
 
 

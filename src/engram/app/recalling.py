@@ -14,11 +14,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-import numpy as np
-
 from engram.core.protocols import Embedder
 from engram.core.records import Engram, Hit
 from engram.exam import retrieval
+from engram.models.embedder import Remembered
 from engram.recall.retrieve.hybrid import Hybrid
 from engram.recall.retrieve.ranked import Ranked, fit
 from engram.store.sqlite import Store
@@ -34,27 +33,6 @@ PARTS: Mapping[str, Hybrid] = {
 }
 FOLDS = 5
 COLUMNS = ("retriever", "questions", "recall@5", "recall@k", "all@k", "any@k", "NDCG@k", "sessions@k", "search ms")
-
-
-class Remembered:
-    """An embedder that encodes a text once, and the seconds that it took."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.embedder = embedder
-        self.known: dict[str, np.ndarray] = {}
-        self.seconds = 0.0
-
-    @property
-    def dimension(self) -> int:
-        return self.embedder.dimension
-
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors (n, dimension)."""
-        new = [t for t in dict.fromkeys(texts) if t not in self.known]
-        started = time.perf_counter()
-        self.known |= dict(zip(new, self.embedder.encode(new), strict=True)) if new else {}
-        self.seconds += time.perf_counter() - started
-        return np.stack([self.known[t] for t in texts]) if texts else np.zeros((0, self.dimension), np.float32)
 
 
 @dataclass

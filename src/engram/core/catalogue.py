@@ -23,7 +23,9 @@ from typing import Any, Literal
 
 from engram.core.errors import BadInput, Damaged, Unknown
 
-Kind = Literal["strategy", "unlearner", "editor", "merger", "retriever", "exam", "world"]
+Kind = Literal[
+    "strategy", "unlearner", "editor", "merger", "retriever", "reranker", "reader", "updater", "exam", "world"
+]
 Status = Literal["no study yet", "holds", "fails", "inconclusive"]
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,6 +137,64 @@ METHODS: tuple[Entry, ...] = (
     Entry("tag", "learn.tag:TAG", paper="tag", arxiv="2105.05155"),
     Entry("npo", "forget.npo:NPO", arxiv="2404.05868", kind="unlearner"),
     Entry("relearn", "forget.relearn:Relearn", arxiv="1912.03817", kind="unlearner"),
+    Entry("memgas", "recall.retrieve.memgas:MemGAS", paper="memgas", arxiv="2505.19549", kind="retriever"),
+    Entry(
+        "reflective-memory",
+        "recall.rerank.reflective_memory:RetrospectiveReflection",
+        paper="reflective-memory",
+        arxiv="2503.08026",
+        kind="reranker",
+    ),
+    Entry(
+        "prospective-reflection",
+        "recall.update.reflective_memory:ProspectiveReflection",
+        paper="reflective-memory",
+        arxiv="2503.08026",
+        kind="updater",
+    ),
+    Entry("lsh", "recall.retrieve.lsh:LSH", paper="think-in-memory", arxiv="2311.08719", kind="retriever"),
+    Entry(
+        "think-in-memory",
+        "recall.update.think_in_memory:ThinkInMemory",
+        paper="think-in-memory",
+        arxiv="2311.08719",
+        kind="updater",
+    ),
+    Entry(
+        "keep-me-updated",
+        "recall.update.keep_me_updated:KeepMeUpdated",
+        paper="keep-me-updated",
+        arxiv="2210.08750",
+        kind="updater",
+    ),
+    Entry(
+        "long-context-rag",
+        "recall.rerank.long_context_rag:Reorder",
+        paper="long-context-rag",
+        arxiv="2410.05983",
+        kind="reranker",
+    ),
+    Entry(
+        "attention-sorting",
+        "recall.rerank.attention_sorting:AttentionSorting",
+        paper="attention-sorting",
+        arxiv="2310.01427",
+        kind="reranker",
+    ),
+    Entry(
+        "chain-of-note",
+        "recall.read.chain_of_note:ChainOfNote",
+        paper="chain-of-note",
+        arxiv="2311.09210",
+        kind="reader",
+    ),
+    Entry(
+        "adapt-retrieve-revise",
+        "recall.read.adapt_retrieve_revise:AdaptRetrieveRevise",
+        paper="adapt-retrieve-revise",
+        arxiv="2310.03328",
+        kind="reader",
+    ),
 )
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engram.core.errors import BadInput, Unknown
-from engram.core.records import Engram, State
+from engram.core.records import Engram, Op, State
 from engram.memory.lessons import identity
-from engram.recall.update.keep_me_updated import KeepMeUpdated, is_statement
+from engram.recall.update.keep_me_updated import KeepMeUpdated
+from engram.recall.update.present import Present
 from engram.store.current import settle
 from engram.store.events import seconds
 
@@ -99,70 +100,13 @@ def _updated(
     memory: Memory, drafts: Sequence[Engram], vectors: Vectors, progress: Progress | None
 ) -> tuple[list[Engram], dict[str, str]]:
     """Drafts under the keys of what they replace, and the keys that stored engrams get for it."""
-    updater, view = KeepMeUpdated(), Current(memory)
+    updater, present = KeepMeUpdated(), Present(memory.store)
     for n, (draft, vector) in enumerate(zip(drafts, vectors, strict=True)):
-        if draft.key is None and is_statement(draft):
-            op = updater.place(view, draft, memory.embedder)
-            if op.target is not None:
-                key = view.key(op.target)
-                draft = draft.model_copy(update={"key": key, "parents": (op.target,)})
-        view.keep(draft, vector)
+        op = Op(kind="add", engram=draft) if draft.key else updater.place(present, draft, memory.embedder)
+        present.keep(op, vector)
         if progress:
             progress("updating", n + 1, len(drafts))
-    return view.drafts, view.told
-
-
-class Current:
-    """The active statements of a memory with those about to be stored, as an updater sees them."""
-
-    def __init__(self, memory: Memory) -> None:
-        self.store = memory.store
-        self.drafts: list[Engram] = []
-        self.vectors: list[Vectors] = []
-        self.replaced: set[str] = set()
-        self.told: dict[str, str] = {}
-
-    def keep(self, draft: Engram, vector: Vectors) -> None:
-        """Take in a draft; what it replaces is no longer current."""
-        self.replaced.update(draft.parents)
-        self.drafts.append(draft)
-        self.vectors.append(vector)
-
-    def key(self, target: str) -> str:
-        """The key of what is replaced; a statement that had none gets its id for one."""
-        for n, draft in enumerate(self.drafts):
-            if draft.id == target:
-                if draft.key is None:
-                    self.drafts[n] = draft.model_copy(update={"key": target})
-                return self.drafts[n].key or target
-        engram = self.store.get([target])[0]
-        if engram.key is None:
-            self.told[target] = target
-        return engram.key or target
-
-    def near(self, vector: Vectors, k: int, owner: str | None) -> list[Engram]:
-        """The k current statements most alike, of the store and of the drafts."""
-        stored = self.store.dense(vector, k + len(self.replaced), where={"owner": owner})
-        known = {e.id: e for e in self.store.get([i for i, _ in stored])}
-        scored = [(score, known[i]) for i, score in stored]
-        if self.drafts:
-            cosines = np.stack(self.vectors) @ vector
-            scored += [(float(c), d) for c, d in zip(cosines, self.drafts, strict=True) if d.owner == owner]
-        scored.sort(key=lambda pair: -pair[0])
-        return [e for _, e in scored if e.id not in self.replaced][:k]
-
-    def line(self, engram: Engram) -> list[Engram]:
-        """What was said under the same key, the engram included."""
-        key = engram.key or self.told.get(engram.id)
-        if key is None:
-            return [engram]
-        stored = self.store.keyed(key, engram.owner)
-        return [*stored, *(d for d in self.drafts if d.key == key and d.owner == engram.owner)] or [engram]
-
-    def cosine(self, vector: Vectors, ids: Sequence[str]) -> dict[str, float]:
-        """How alike these are to a vector."""
-        own = {d.id: float(v @ vector) for d, v in zip(self.drafts, self.vectors, strict=True)}
-        return {**self.store.cosine(vector, [i for i in ids if i not in own]), **{i: own[i] for i in ids if i in own}}
+    return [op.engram for op in present.ops if op.engram is not None], present.keys
 
 
 def _runs(drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:

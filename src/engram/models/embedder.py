@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,27 @@ class HashEmbedder:
                 row[code % self.dimension] += 1.0 if code & 0x80000000 else -1.0
             row /= max(float(np.linalg.norm(row)), 1e-12)
         return out
+
+
+class Remembered:
+    """An embedder that encodes a text once, and the seconds that it took."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self.known: dict[str, NDArray[np.float32]] = {}
+        self.seconds = 0.0
+
+    @property
+    def dimension(self) -> int:
+        return self.embedder.dimension
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors (n, dimension)."""
+        new = [t for t in dict.fromkeys(texts) if t not in self.known]
+        started = time.perf_counter()
+        self.known |= dict(zip(new, self.embedder.encode(new), strict=True)) if new else {}
+        self.seconds += time.perf_counter() - started
+        return np.stack([self.known[t] for t in texts]) if texts else np.zeros((0, self.dimension), np.float32)
 
 
 def load_embedder(name: str) -> Embedder:

@@ -148,6 +148,10 @@ class AnyStore(ABC):
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
 
     @abstractmethod
+    def lines(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        """For those of these engrams that have one, their history: the superseded ones with their key and owner."""
+
+    @abstractmethod
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""
 

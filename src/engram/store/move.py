@@ -15,8 +15,8 @@ from pydantic_core import to_json
 from engram.core.errors import BadInput, Conflict, Damaged
 from engram.store.base import AnyStore
 from engram.store.erase import DUE
-from engram.store.index import GONE, KEY
 from engram.store.folder import Folder
+from engram.store.index import GONE, KEY
 
 Progress = Callable[[str, int, int], None]
 MOVING = "moving"

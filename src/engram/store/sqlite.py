@@ -183,6 +183,17 @@ class Store(AnyStore):
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
 
+    def lines(self, ids: Sequence[str]) -> dict[str, list[str]]:
+        """For those of these engrams that have one, their history: the superseded ones with their key and owner."""
+        found: dict[str, list[str]] = {}
+        for one, earlier in self.db.among(
+            "SELECT o.id, e.id FROM engrams AS o CROSS JOIN engrams AS e ON e.key = o.key AND e.owner IS o.owner"
+            " AND e.row <> o.row AND e.state = 'superseded' WHERE o.key IS NOT NULL AND o.id IN ({})",
+            ids,
+        ):
+            found.setdefault(one, []).append(earlier)
+        return found
+
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""
         return events.brief(self.db, ids)

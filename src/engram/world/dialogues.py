@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engram.core.errors import BadInput
+from engram.world.people import people
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 
@@ -73,6 +76,34 @@ def read(path: Path | str) -> list[Dialogue]:
         else:
             raise BadInput(f"{file} has the keys {sorted(keys)}; give a .json file of LoCoMo or LongMemEval")
     return out
+
+
+def invented(*, persons: int = 6, sessions: int = 12, seed: int = 0) -> Dialogue:
+    """A dialogue of two who talk about people that do not exist, and a question for every fact that is told.
+
+    Every session is about one person, of whom some facts are told; the others come in a later session.
+
+    >>> made = invented(persons=2, sessions=4)
+    >>> len(made.turns), len(made.probes), made.probes[0].turns
+    (24, 20, (1,))
+    """
+    rng = np.random.default_rng(seed)
+    rounds = max(1, sessions // persons)
+    turns: list[Turn] = []
+    probes: list[Probe] = []
+    world = people(persons, seed=seed)
+    shares = [np.array_split(rng.permutation(len(facts)), rounds) for facts in world]
+    for n in range(persons * rounds):
+        facts, name = world[n % persons], f"session {n + 1}"
+        told = [facts[i] for i in shares[n % persons][n // persons]]
+        said = [f"Have you news of {facts[0].subject}?", *(f.statement for f in told)]
+        for place, text in enumerate(said):
+            if place:
+                fact = told[place - 1]
+                asked = fact.paraphrases[int(rng.integers(len(fact.paraphrases)))]
+                probes.append(Probe(f"{name}/{place}", asked, fact.answer, fact.relation, (len(turns),), (name,)))
+            turns.append(Turn(name, place, ("Ann", "Ben")[place % 2], text))
+    return Dialogue("invented", tuple(turns), tuple(probes))
 
 
 def _locomo(row: dict[str, Any]) -> Dialogue:

@@ -54,13 +54,13 @@ class Cite:
             return Answer(text="", form="none")
         if not self.focus:
             text, confidence = self._write(subject, "\n\n".join(h.text for h in read), question)
-            return Answer(text=text, form="text", hits=_cited(text, question, read), confidence=confidence)
+            return Answer(text=text, form="text", hits=cited(text, question, read), confidence=confidence)
         best = evidence(question, read)[0]
         text, confidence = self._write(subject, best.text, question)
         if not _rests_on(text, question, best.text):
             text, confidence = best.text, None
-        cited = (best.hit, *(h for h in _cited(text, question, read) if h.id != best.hit.id))
-        return Answer(text=text, form="text", hits=cited, confidence=confidence)
+        others = (h for h in cited(text, question, read) if h.id != best.hit.id)
+        return Answer(text=text, form="text", hits=(best.hit, *others), confidence=confidence)
 
     def _write(self, subject: Subject, text: str, question: str) -> tuple[str, float | None]:
         prompt = [
@@ -81,7 +81,7 @@ def _rests_on(text: str, question: str, sentence: str) -> bool:
     return bool(said - asked) and said <= there | asked and whole
 
 
-def _cited(text: str, question: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
+def cited(text: str, question: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:
     """The hits that hold the answer's new words, as many of them as any hit does."""
     new = content(text) - content(question) or content(text)
     shares = [len(new & content(h.text)) for h in hits]

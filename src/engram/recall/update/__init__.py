@@ -1,1 +1,1 @@
-"""Updating: what a new memory does to those that are there."""
+"""Updating: from what is new to operations on what is kept."""

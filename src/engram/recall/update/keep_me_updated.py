@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
-from engram.core.protocols import Embedder
+from engram.core.protocols import Embedder, Subject
 from engram.core.records import Engram, Op
 from engram.recall.sentences import sentences
+from engram.recall.update.present import Kept, Present
 
 Vector = NDArray[np.float32]
 WEIGHTS: Mapping[str, float] = {
@@ -119,8 +120,9 @@ class KeepMeUpdated:
     >>> first, second, new = (Engram(id=i, text=t, created="") for i, t in zip("abc", said, strict=True))
     >>> embedder = load_embedder("hash")
     >>> view = Statements([first, second], embedder)
-    >>> [(op.kind, op.target) for op in KeepMeUpdated().reconcile(view, [new], embedder)]
-    [('replace', 'a')]
+    >>> op = KeepMeUpdated().place(view, new, embedder)
+    >>> op.kind, op.target
+    ('replace', 'a')
     """
 
     def __init__(self, *, certain: float = 0.5, window: int = 24, weights: Mapping[str, float] | None = None) -> None:
@@ -136,15 +138,21 @@ class KeepMeUpdated:
         self.window = window
         self.weights = dict(weights)
 
-    def reconcile(self, view: View, drafts: Sequence[Engram], embedder: Embedder) -> list[Op]:
-        """One operation for each new engram, as if they came one after the other; the view must learn of each.
+    def reconcile(self, view: Kept, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None) -> list[Op]:
+        """The operations with additions turned into replacements, one after the other; others pass through unchanged.
 
-        Engrams that are no statements (several sentences, more than 40 words, questions) are added as they are.
+        `view` is the store; no `subject` is asked.
         """
-        return [self.place(view, draft, embedder) for draft in drafts]
+        present = Present(view)
+        for op in ops:
+            new = op.engram
+            if op.kind == "add" and new is not None and new.key is None:
+                op = self.place(present, new, embedder)
+            present.keep(op, _vector(embedder, new.text) if new is not None else np.zeros(embedder.dimension, "f4"))
+        return present.ops
 
     def place(self, view: View, draft: Engram, embedder: Embedder) -> Op:
-        """What becomes of one new engram."""
+        """What becomes of one new engram; what is no single statement (or a question) is added as it is."""
         if not is_statement(draft):
             return Op(kind="add", engram=draft)
         known, features = self.features(view, draft, embedder)

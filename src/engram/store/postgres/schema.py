@@ -45,6 +45,7 @@ CREATE TABLE engrams (
 CREATE INDEX engrams_digest ON engrams (digest);
 CREATE INDEX engrams_source ON engrams (md5(source), position);
 CREATE INDEX engrams_facets ON engrams USING gin (facets jsonb_path_ops);
+CREATE INDEX engrams_key ON engrams ((facets ->> 'key')) WHERE facets ->> 'key' IS NOT NULL;
 CREATE INDEX engrams_hidden ON engrams (row) WHERE NOT live OR starts IS NOT NULL OR ends IS NOT NULL;
 
 CREATE TABLE postings (

@@ -1,0 +1,1 @@
+"""Reranking: from hits to the order in which they are read."""

@@ -1,0 +1,269 @@
+"""What every retriever, reranker, reader and updater of the catalogue must do, tested without being asked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engram.core import catalogue
+from engram.core.errors import BadInput
+from engram.core.protocols import Generation
+from engram.core.records import Engram, Hit, Op
+from engram.models.embedder import HashEmbedder
+from engram.models.lm import load
+from engram.store.sqlite import Store
+
+ENTRIES = [e for e in catalogue.METHODS if e.target.startswith("recall.")]
+RETRIEVERS = [e.name for e in ENTRIES if e.kind == "retriever"]
+RERANKERS = [e.name for e in ENTRIES if e.kind == "reranker"]
+READERS = [e.name for e in ENTRIES if e.kind == "reader"]
+UPDATERS = [e.name for e in ENTRIES if e.kind == "updater"]
+HOSTILE = (
+    "", "   ", "\x00\x07\x1b[31m", "\ud800 boat", '"boat" OR 1=1; DROP TABLE engrams; --', "NEAR(boat, oars) AND (",
+    "boat*", "^boat", "col:boat", "{boat}", "%s %d %%", "boat " * 3000, "船 🚣", "?",
+)  # fmt: skip
+TALK = {
+    "boats": ("The boat needs varnish.", "I sold the oars of the boat.", "Sail before the tide.", "The boat is red."),
+    "bread": ("The dough must rise.", "I baked rye bread with caraway.", "The oven was hot."),
+    "music": ("My lute has a new string.", "The choir sings on Sunday.", "We played the fugue."),
+}
+each_retriever = pytest.mark.parametrize("name", RETRIEVERS)
+each_reranker = pytest.mark.parametrize("name", RERANKERS)
+each_reader = pytest.mark.parametrize("name", READERS)
+
+
+class Echo:
+    """A subject that answers with the first line of what it is shown, or with what it is told to."""
+
+    def __init__(self, text: str | None = None) -> None:
+        self.text = text
+
+    def generate(self, prompts, *, max_tokens=64, temperature=0.0, copies=1, seed=0):
+        said = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
+        return [[Generation(self.text if self.text is not None else s.split("\n")[0][:200])] * copies for s in said]
+
+    def score(self, pairs):
+        return [[-1.0] * max(1, len(text.split())) for _, text in pairs]
+
+
+def filled(path: Path, talk: dict[str, tuple[str, ...]] = TALK) -> Store:
+    store = Store(path, dimension=256)
+    engrams = [
+        Engram(id=f"{name}{n}", text=text, source=name, position=n, speaker="AnnBen"[3 * (n % 2) :][:3], created="now")
+        for name, said in talk.items()
+        for n, text in enumerate(said)
+    ]
+    store.add(engrams, HashEmbedder().encode([e.text for e in engrams]) if engrams else None)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with filled(tmp_path / "full") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    return load("tiny")
+
+
+def hits(n: int = 7) -> list[Hit]:
+    texts = [t for said in TALK.values() for t in said]
+    return [Hit(id=f"h{i}", text=texts[i], score=1.0 - 0.1 * i, source="s", position=i) for i in range(n)]
+
+
+def search(name: str, store: Store, query: str, k: int = 5, **more: Any) -> list[Hit]:
+    return catalogue.make(name).search(store, HashEmbedder(), query, k, **more)
+
+
+def order(name: str, query: str, found: list[Hit], tiny: Any) -> list[Hit]:
+    """Orders with whatever the reranker asks for beside query and hits."""
+    made = catalogue.make(name)
+    wanted = list(inspect.signature(made.order).parameters)[2:]
+    return made.order(query, found, *({"embedder": HashEmbedder(), "model": tiny}[w] for w in wanted))
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
+def test_constructs_with_defaults_and_keywords_alone(entry: catalogue.Entry) -> None:
+    cls = catalogue.load(entry.name)
+    assert isinstance(catalogue.make(entry.name), cls)
+    for p in list(inspect.signature(cls.__init__).parameters.values())[1:]:
+        if cls.__init__ is not object.__init__:
+            assert p.kind == p.KEYWORD_ONLY, p.name
+            assert p.default is not p.empty, p.name
+            assert p.annotation is not p.empty, p.name
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
+def test_settings_below_every_limit_are_refused(entry: catalogue.Entry) -> None:
+    numbers = {
+        p.name: -1.5 if isinstance(p.default, float) else -2
+        for p in list(inspect.signature(catalogue.load(entry.name).__init__).parameters.values())[1:]
+        if isinstance(p.default, int | float) and not isinstance(p.default, bool) and p.name != "seed"
+    }
+    for setting, value in numbers.items():
+        with pytest.raises(BadInput):
+            catalogue.make(entry.name, **{setting: value})
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
+def test_docstring_has_its_sections(entry: catalogue.Entry) -> None:
+    doc = inspect.getdoc(catalogue.load(entry.name)) or ""
+    assert "Departs from the paper:" in doc
+    assert ">>>" in doc
+    assert "References:" in doc
+
+
+@each_retriever
+def test_finds_what_is_there_at_most_k_and_nothing_twice(name: str, store: Store) -> None:
+    for k in (1, 3, 50):
+        found = search(name, store, "I baked rye bread with caraway.", k)
+        assert 0 < len(found) <= k
+        assert len({h.id for h in found}) == len(found)
+        kept = {e.id: e for e in store.all()}
+        assert all(h.text == kept[h.id].text and h.source == kept[h.id].source for h in found)
+        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+    assert found[0].id == "bread1"
+    assert search(name, store, "bread", 0) == []
+
+
+@each_retriever
+def test_finds_the_same_twice_and_in_a_new_object(name: str, store: Store) -> None:
+    made = catalogue.make(name)
+    first = made.search(store, HashEmbedder(), "the red boat", 5)
+    assert made.search(store, HashEmbedder(), "the red boat", 5) == first
+    assert search(name, store, "the red boat", 5) == first
+
+
+@each_retriever
+def test_never_finds_what_the_store_hides(name: str, store: Store) -> None:
+    made = catalogue.make(name)
+    made.search(store, HashEmbedder(), "rye bread with caraway", 20)
+    store.update(["bread1"], state="forgotten")
+    store.update(["boats0"], state="archived")
+    store.update(["music0"], valid_to="2001-01-01")
+    found = {h.id for h in made.search(store, HashEmbedder(), "boat bread caraway lute string", 50)}
+    assert not found & {"bread1", "boats0", "music0"}
+    store.erase(["bread0"])
+    assert "bread0" not in {h.id for h in made.search(store, HashEmbedder(), "the dough must rise", 50)}
+    only = made.search(store, HashEmbedder(), "boat oars sail tide", 50, where={"speaker": "Ben"})
+    assert only
+    assert {h.id for h in only} <= {"boats1", "boats3", "music1"}
+    assert made.search(store, HashEmbedder(), "boat", 50, where={"source": "nowhere"}) == []
+
+
+@each_retriever
+def test_time_travel_holds(name: str, store: Store) -> None:
+    new = Engram(
+        id="new", text="The ferry leaves at noon.", created="now", valid_from="2020-01-01", valid_to="2021-01-01"
+    )
+    store.add([new], HashEmbedder().encode([new.text]))
+    asked = "When does the ferry leave?"
+    found = {at: {h.id for h in search(name, store, asked, 50, at=at)} for at in ("2019-06-01", "2020-06-01")}
+    assert "new" not in found["2019-06-01"]
+    assert "new" in found["2020-06-01"]
+    assert "new" not in {h.id for h in search(name, store, asked, 50)}
+
+
+@each_retriever
+@pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
+def test_any_text_is_a_safe_query(name: str, query: str, store: Store) -> None:
+    before = store.count(state=None)
+    found = search(name, store, query, 3)
+    assert len(found) <= 3
+    assert store.count(state=None) == before
+    assert query.strip() or found == []
+
+
+@each_retriever
+def test_an_empty_store_and_one_engram(name: str, tmp_path: Path) -> None:
+    with filled(tmp_path / "none", {}) as empty:
+        assert search(name, empty, "boat", 5) == []
+    with filled(tmp_path / "one", {"boats": ("The boat needs varnish.",)}) as one:
+        assert [h.id for h in search(name, one, "The boat needs varnish.", 5)] == ["boats0"]
+
+
+@each_retriever
+def test_two_stores_are_not_mixed_up(name: str, store: Store, tmp_path: Path) -> None:
+    """The other has the same ids for other texts, as two memories of one program may."""
+    turned = {name: tuple(" ".join(reversed(t.split())) + " Ferry." for t in said) for name, said in TALK.items()}
+    made = catalogue.make(name)
+    with filled(tmp_path / "other", turned) as other:
+        first = made.search(store, HashEmbedder(), "rye bread with caraway", 5)
+        found = made.search(other, HashEmbedder(), "rye bread with caraway", 5)
+        assert all(h.text.endswith(" Ferry.") for h in found)
+        assert found == catalogue.make(name).search(other, HashEmbedder(), "rye bread with caraway", 5)
+        assert made.search(store, HashEmbedder(), "rye bread with caraway", 5) == first
+
+
+@each_reranker
+def test_orders_what_it_is_given_and_nothing_else(name: str, tiny: Any) -> None:
+    given = hits()
+    before = [h.to_json() for h in given]
+    found = order(name, "rye bread with caraway", given, tiny)
+    assert found
+    assert len({h.id for h in found}) == len(found) <= len(given)
+    assert all(h.text == {g.id: g.text for g in given}[h.id] for h in found)
+    assert [h.to_json() for h in given] == before, "it changed what it was given"
+    assert [h.id for h in order(name, "rye bread with caraway", given, tiny)] == [h.id for h in found]
+
+
+@each_reranker
+def test_orders_nothing_and_one(name: str, tiny: Any) -> None:
+    assert order(name, "boat", [], tiny) == []
+    assert [h.id for h in order(name, "boat", hits(1), tiny)] == ["h0"]
+
+
+@each_reranker
+@pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
+def test_orders_for_any_text(name: str, query: str, tiny: Any) -> None:
+    assert {h.id for h in order(name, query[:600], hits(3), tiny)} <= {"h0", "h1", "h2"}
+
+
+@each_reader
+@pytest.mark.parametrize("said", [None, "", "Answer: rye bread [2]", "unknown", "\ud83c \x00 Note 99: x\nAnswer:"])
+def test_answers_from_what_it_was_given(name: str, said: str | None) -> None:
+    given = hits()
+    answer = catalogue.make(name).answer(Echo(said), "What was baked?", given)
+    assert all(h in given for h in answer.hits)
+    assert answer.form in ("text", "none")
+    assert bool(answer.text) == (answer.form == "text")
+    assert catalogue.make(name).answer(Echo(said), "What was baked?", given) == answer
+
+
+@each_reader
+def test_says_nothing_without_hits_or_a_question(name: str) -> None:
+    made = catalogue.make(name)
+    assert made.answer(Echo(), "What was baked?", []).form == "none"
+    assert made.answer(Echo(), "  ", hits()).form == "none"
+
+
+@each_reader
+@pytest.mark.parametrize("query", [q for q in HOSTILE if q.strip()], ids=range(len(HOSTILE) - 2))
+def test_answers_any_question(name: str, query: str) -> None:
+    catalogue.make(name).answer(Echo("Answer: yes"), query, hits(2))
+
+
+@pytest.mark.parametrize("name", UPDATERS)
+def test_proposes_and_changes_nothing(name: str, store: Store) -> None:
+    texts = [q for q in HOSTILE if q.strip() and "\ud800" not in q and "\x00" not in q]
+    said = [*texts, "The boat needs varnish.", "The boat needs new varnish.", "The boat needs varnish."]
+    ops = [Op(kind="add", engram=Engram(id=f"n{i}", text=t, created="now")) for i, t in enumerate(said)]
+    ops.insert(2, Op(kind="delete", target="music0", reason="asked"))
+    before = [e.to_json() for e in store.all(state=None)]
+    found = catalogue.make(name).reconcile(store, ops, HashEmbedder())
+    assert [e.to_json() for e in store.all(state=None)] == before
+    assert ops[2] in found
+    kept = {e.id for e in store.all()}
+    for o in found:
+        assert o.kind == "add" or o.target in kept, "what is about to be added may be replaced, what is not there not"
+        kept |= {o.engram.id} if o.engram else set()
+    assert all(o.engram for o in found if o.kind in ("add", "replace"))
+    targets = [o.target for o in found if o.kind in ("replace", "delete")]
+    assert len(set(targets)) == len(targets), "two operations on one engram"
+    assert catalogue.make(name).reconcile(store, ops, HashEmbedder()) == found
