@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
 from engram.core.records import Engram
+from engram.store import history
 from engram.store.base import Ranked, Where
 from engram.store.events import seconds
 from engram.store.postgres.events import facet
@@ -21,6 +22,7 @@ from engram.store.search import words
 
 EXACT = 10_000
 _TERMS = 48
+_WIDEST = 2000
 # OFFSET 0 keeps the planner from pulling a subquery up: each term's postings are to be read through their index, and
 # what is sorted is to be a row and a number, without the vector they came from.
 _FIELDS = set(Engram.model_fields) - {"forms", "metadata"}
@@ -43,10 +45,10 @@ SELECT e.id, s.score FROM (
 WHERE {} ORDER BY s.score DESC, s.row LIMIT ?
 """
 _DENSE = """
-SELECT e.id, CASE WHEN v.far = 'NaN' THEN 0 ELSE 1 - v.far END AS near FROM (
-    SELECT row, vector <=> ? AS far FROM vectors OFFSET 0
-) AS v JOIN engrams AS e ON e.row = v.row
-WHERE {} ORDER BY near DESC, v.row LIMIT ?
+SELECT id, CASE WHEN far = 'NaN' THEN 0 ELSE 1 - far END AS near FROM (
+    SELECT e.id, v.row, v.vector <=> ? AS far FROM vectors AS v JOIN engrams AS e ON e.row = v.row
+    WHERE {} OFFSET 0
+) AS found ORDER BY near DESC, row LIMIT ?
 """
 _INDEXED = """
 SELECT e.id, 1 - (v.vector <=> ?) FROM vectors AS v JOIN engrams AS e ON e.row = v.row
@@ -126,8 +128,12 @@ class Search:
 
 
 def index(db: Server, exact: int) -> None:
-    """Make the HNSW index once there are more than `exact` vectors. Adding waits, reading goes on."""
-    if db.value("SELECT engrams FROM totals") <= exact or indexed(db):
+    """Make the HNSW index once there are more than `exact` vectors. Adding waits, reading goes on.
+
+    Vectors of more than 2,000 dimensions cannot have one and are compared exactly however many there are.
+    """
+    few = db.value("SELECT engrams FROM totals") <= exact
+    if few or indexed(db) or (history.setting(db, "dimension") or 0) > _WIDEST:
         return
     with db.transaction():
         if not indexed(db) and db.value("SELECT count(*) FROM vectors") > exact:
