@@ -85,7 +85,7 @@ def test_the_index_loses_nothing_to_filters_time_or_erasure(address: str, tmp_pa
         assert search.indexed(store.db)
         for way in ("seqscan", "sort"):  # so few are sooner read than asked of an index
             store.db.execute(f"SET enable_{way} = off")
-        plan = store.db.rows("EXPLAIN " + search._INDEXED.format("e.live"), (vectors[1], vectors[1], 10))
+        plan = store.db.rows("EXPLAIN " + search._INDEXED.format("e.live"), (vectors[1], vectors[1], 40, 10))
         assert "vectors_near" in str(plan)
         share = []
         for _ in range(20):
