@@ -118,6 +118,8 @@ def test_a_memory_moves_by_command_there_and_back(address: str, tmp_path: Path, 
 
     with Memory.open(tmp_path / "brain", **OPEN) as memory:
         memory.remember(["Marta Kask signs off travel.", "Bread comes at noon."])
+        code, told = run("store", "move", address)
+        assert (code, told["error"]["type"]) == (2, "Busy")  # or what is added here from now on would be lost
     (tmp_path / "more.jsonl").write_text(
         '{"text": "Ferries leave at dawn.", "page": 3}\n{"text": "The crane rests."}\n'
     )

@@ -21,6 +21,7 @@ psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip i
 
 from engram.store.postgres import erase, search
 from engram.store.postgres.address import Address
+from engram.store.postgres.replace import drop
 from engram.store.postgres.store import PostgresStore
 from engram.store.postgres.terms import Terms
 
@@ -84,7 +85,7 @@ def test_the_index_loses_nothing_to_filters_time_or_erasure(address: str, tmp_pa
         assert search.indexed(store.db)
         for way in ("seqscan", "sort"):  # so few are sooner read than asked of an index
             store.db.execute(f"SET enable_{way} = off")
-        plan = store.db.rows("EXPLAIN " + search._INDEXED.format("e.live"), (vectors[1], vectors[1], 10))
+        plan = store.db.rows("EXPLAIN " + search._INDEXED.format("e.live"), (vectors[1], vectors[1], 40, 10))
         assert "vectors_near" in str(plan)
         share = []
         for _ in range(20):
@@ -249,6 +250,17 @@ def test_a_full_embedding_comes_back_bit_for_bit(address: str, tmp_path: Path, m
         store.add([make("a"), make("b"), make("c")], vectors)
         assert store.check() == []
         assert store.dense(vectors[1], 1)[0] == ("b", pytest.approx(1, abs=1e-6))
+
+
+def test_wide_vectors_and_a_memory_that_was_moved_away(address: str, tmp_path: Path, make) -> None:
+    wide = np.random.default_rng(0).standard_normal((30, 2500)).astype(np.float32)
+    with PostgresStore(address, tmp_path, exact=10) as store:
+        store.add([make(f"e{i}") for i in range(30)], wide)
+        assert not search.indexed(store.db)
+        assert store.dense(wide[7], 1)[0][0] == "e7"
+        drop(store.address, store.folder)
+        with pytest.raises(BadInput, match="not there any more"):
+            store.add([make("late")])
 
 
 def test_memories_in_one_database_do_not_see_each_other(postgres, pg: PostgresStore, tmp_path: Path, make) -> None:

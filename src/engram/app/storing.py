@@ -41,6 +41,7 @@ def move(
 ) -> None:
     """Move a memory to another store; killed midway, run it again."""
     from engram.store import move as moving
+    from engram.store.backup import alone
     from engram.store.opening import kept, point
     from engram.store.sqlite import Store
 
@@ -63,8 +64,10 @@ def move(
         address = Address.read(target)
         if held is not None:
             raise BadInput(f"{home.path} has its engrams in {held}; move them to 'folder' first")
+        alone(home.database)
         with bars(as_json) as told, Store(home) as source, PostgresStore(address, home) as there:
             found = moving.move(source, there, progress=told)
+        alone(home.database)  # whoever has the file open would go on adding to what is about to be deleted
         point(home, address.public)
         for name in ("memory.db", "memory.db-wal", "memory.db-shm"):
             (home.path / name).unlink(missing_ok=True)

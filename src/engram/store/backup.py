@@ -87,9 +87,9 @@ def restore(
                 replace(copy, wanted, home, progress=progress)
                 point(home, kept(home) or wanted)
         if wanted is None:
-            _close(scratch / "memory.db")
+            alone(scratch / "memory.db")
             if home.database.exists():
-                _close(home.database)
+                alone(home.database)
             flush(scratch / "memory.db")
             os.replace(scratch / "memory.db", home.database)
             flush(home.path)
@@ -122,7 +122,7 @@ def unfinished(path: Path) -> Path:
 
 def _pack(database: Path, weights: Path) -> None:
     """Put files into the database, in parts that any SQLite can hold."""
-    _close(database)
+    alone(database)
     with closing(sqlite3.connect(database)) as link, link:
         link.execute("CREATE TABLE files (path TEXT, part INTEGER, data BLOB NOT NULL, PRIMARY KEY (path, part))")
         for file in sorted(p for p in weights.rglob("*") if p.is_file()):
@@ -152,12 +152,12 @@ def _unpack(database: Path, weights: Path) -> None:
         raise Damaged(f"the backup cannot be read ({error}); nothing was changed: use another backup") from error
 
 
-def _close(database: Path) -> None:
+def alone(database: Path) -> None:
     """Fold the write-ahead log of a database in and leave that mode, which needs it to ourselves."""
     with closing(sqlite3.connect(database, isolation_level=None, timeout=2.0)) as link:
         try:
             mode = link.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
         except sqlite3.OperationalError as error:
-            raise Busy(f"another process has {database} open ({error}); close it and restore again") from error
+            raise Busy(f"another process has {database} open ({error}); close it and try again") from error
     if mode != "delete":
-        raise Busy(f"another process has {database} open; close it and restore again")
+        raise Busy(f"another process has {database} open; close it and try again")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
 from engram.core.records import Engram
+from engram.store import history
 from engram.store.base import Ranked, Where
 from engram.store.events import seconds
 from engram.store.postgres.events import facet
@@ -20,8 +21,10 @@ from engram.store.search import words
 
 EXACT = 10_000
 _TERMS = 48
-# OFFSET 0 keeps the planner from pulling a subquery up: each term's postings are to be read through their index, and
-# what is sorted is to be a row and a number, without the vector they came from.
+_WIDEST = 2000
+# OFFSET 0 keeps the planner, which has no statistics of what users say, from pulling a subquery up: each term's
+# postings are to be read through their index, the best be filtered one by one until there are k, and what is sorted
+# is to be a row and a number, without the vector they came from.
 _FIELDS = set(Engram.model_fields) - {"forms", "metadata"}
 _BM25 = """
 WITH rare AS MATERIALIZED (
@@ -30,26 +33,28 @@ WITH rare AS MATERIALIZED (
     FROM (
         SELECT a.term, (SELECT count(*) FROM postings AS p WHERE p.term = a.term) AS n,
             (SELECT engrams FROM totals) AS engrams, (SELECT length FROM totals) AS length
-        FROM unnest(?::text[]) AS a (term)
+        FROM unnest(?::text[]) AS a (term) OFFSET 0
     ) AS asked
 )
 SELECT e.id, s.score FROM (
     SELECT p.row, sum(p.part) AS score FROM rare AS r CROSS JOIN LATERAL (
-        SELECT row, r.idf * count * 2.2 / (count + 0.3 + r.shorter * length) AS part
+        SELECT row, r.idf * count * float8 '2.2' / (count + float8 '0.3' + r.shorter * length) AS part
         FROM postings WHERE term = r.term OFFSET 0
-    ) AS p GROUP BY p.row
-) AS s JOIN engrams AS e ON e.row = s.row
-WHERE {} ORDER BY s.score DESC, s.row LIMIT ?
+    ) AS p GROUP BY p.row ORDER BY score DESC, p.row OFFSET 0
+) AS s CROSS JOIN LATERAL (SELECT e.id FROM engrams AS e WHERE e.row = s.row AND {} OFFSET 0) AS e
+ORDER BY s.score DESC, s.row LIMIT ?
 """
 _DENSE = """
-SELECT e.id, CASE WHEN v.far = 'NaN' THEN 0 ELSE 1 - v.far END AS near FROM (
-    SELECT row, vector <=> ? AS far FROM vectors OFFSET 0
-) AS v JOIN engrams AS e ON e.row = v.row
-WHERE {} ORDER BY near DESC, v.row LIMIT ?
+SELECT id, CASE WHEN far = 'NaN' THEN 0 ELSE 1 - far END AS near FROM (
+    SELECT e.id, v.row, v.vector <=> ? AS far FROM vectors AS v JOIN engrams AS e ON e.row = v.row
+    WHERE {} OFFSET 0
+) AS found ORDER BY near DESC, row LIMIT ?
 """
 _INDEXED = """
-SELECT e.id, 1 - (v.vector <=> ?) FROM vectors AS v JOIN engrams AS e ON e.row = v.row
-WHERE {} ORDER BY v.vector <=> ? LIMIT ?
+SELECT e.id, 1 - v.far FROM (
+    SELECT row, vector <=> ? AS far FROM vectors ORDER BY vector <=> ? LIMIT ?
+) AS v CROSS JOIN LATERAL (SELECT e.id FROM engrams AS e WHERE e.row = v.row AND {} OFFSET 0) AS e
+ORDER BY v.far, v.row LIMIT ?
 """
 
 
@@ -57,9 +62,9 @@ class Search:
     """Read-only queries over a `Server`; nothing is kept between them.
 
     Words: BM25 with k1 = 1.2 and b = 0.75 as SQLite's full-text index computes it, from the same
-    terms. Vectors: below `exact` of them every one is compared; above, the HNSW index is asked with
-    an iterative scan (pgvector 0.8), which goes on until the filters have let k through. What the
-    index cannot be trusted with (fewer than k found, scores below 0, a query of zeros, filters that
+    terms. Vectors: below `exact` of them every one is compared; above, the HNSW index is asked for
+    more and more of the nearest (an iterative scan, pgvector 0.8) until the filters have let k
+    through. What the index cannot be trusted with (scores below 0, a query of zeros, filters that
     leave few) is compared exactly.
     """
 
@@ -83,20 +88,14 @@ class Search:
         if dimension is None or k < 1:
             return []
         one = _unit(vector, dimension)
-        if one.any() and self._many(condition, values if at is not None or where else None):
-            found = self._db.rows(_INDEXED.format(condition), (one, *values, one, k))
-            if len(found) == k and found[-1][1] >= 0:
-                return found
+        if one.any() and self._db.value("SELECT engrams FROM totals") > self.exact and indexed(self._db):
+            query, near = _INDEXED.format(condition), 4 * k
+            while near < self.exact:
+                found = self._db.rows(query, (one, one, near, *values, k))
+                if len(found) == k and found[-1][1] >= 0:
+                    return found
+                near = 8 * near if found else self.exact
         return self._db.rows(_DENSE.format(condition), (one, *values, k))
-
-    def _many(self, condition: str, values: list[Any] | None) -> bool:
-        """Whether there are so many vectors that the index is worth it, also of those that the filters leave."""
-        if self._db.value("SELECT engrams FROM totals") <= self.exact or not indexed(self._db):
-            return False
-        if values is None:
-            return True
-        told = f"SELECT count(*) FROM (SELECT 1 FROM engrams AS e WHERE {condition} LIMIT ?) AS found"
-        return int(self._db.value(told, (*values, self.exact + 1))) > self.exact
 
     def cosine(self, vector: Any, ids: list[str], dimension: int | None) -> dict[str, float]:
         """The cosine of each of these engrams with a vector; those without a vector are left out."""
@@ -125,8 +124,12 @@ class Search:
 
 
 def index(db: Server, exact: int) -> None:
-    """Make the HNSW index once there are more than `exact` vectors. Adding waits, reading goes on."""
-    if db.value("SELECT engrams FROM totals") <= exact or indexed(db):
+    """Make the HNSW index once there are more than `exact` vectors. Adding waits, reading goes on.
+
+    Vectors of more than 2,000 dimensions cannot have one and are compared exactly however many there are.
+    """
+    few = db.value("SELECT engrams FROM totals") <= exact
+    if few or indexed(db) or (history.setting(db, "dimension") or 0) > _WIDEST:
         return
     with db.transaction():
         if not indexed(db) and db.value("SELECT count(*) FROM vectors") > exact:

@@ -249,6 +249,8 @@ class Server:
             return Damaged(f"{self.place} is damaged ({said}); restore it from a backup")
         if isinstance(error, errors.InsufficientPrivilege):
             return BadInput(f"this role may not do that in {self.place} ({said}); give it the right, or use another")
+        if isinstance(error, errors.UndefinedTable):
+            return BadInput(f"{self.place} is not there any more ({said}); it was moved: open the memory again")
         if "NUL (0x00)" in said:
             return BadInput(f"a text for {self.place} holds a NUL character; give text, not bytes")
         if isinstance(error, errors.ProgramLimitExceeded):

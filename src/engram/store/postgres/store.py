@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engram.core.errors import BadInput, Busy, Full
+from engram.core.errors import BadInput, Busy, EngramError, Full
 from engram.core.records import Brief, Engram, Form, State
 from engram.store import history
 from engram.store.base import KEEP, AnyStore, Ranked, Where
@@ -115,7 +115,8 @@ class PostgresStore(AnyStore):
         if given:
             self.dimension = len(given[0]) // 4
             if not self.db.inside:
-                search.index(self.db, self._search.exact)
+                with suppress(EngramError):  # what was asked for is stored; the next add tries again
+                    search.index(self.db, self._search.exact)
         return stored
 
     def _fix(self, dimension: int) -> None:
