@@ -22,6 +22,12 @@ class Sorted(Study):
     by the attention of one decoding step moves it towards the end, round after round, and answers get better.
     Here: SmolLM2-135M, ten passages of two facts each in a random order, 300 tokens, two rounds. Place is 0 at the
     beginning and 1 at the end. Nothing was chosen.
+
+    This model has no bias to the end alone: by place, from first to last, passages get 2.3, 1.1, 0.8, 0.7, 0.7, 0.7,
+    0.7, 0.8, 0.9 and 1.3 times the mean attention (seed 100), so the first is sent to the end whatever it says. Tried:
+    divided by the mean of its place, the attention puts the right passage at 0.64 instead of 0.58 (0.5 is chance). By
+    layer it is at 0.68 to 0.73 in layers 21, 22 and 24 of 30 once divided so, and at chance in the first ten, so most
+    layers only dilute what a few show; the paper's models are fifty times as large.
     """
 
     claim = "sorting passages by the attention they get moves the right one to the end, and answers get better"

@@ -22,6 +22,12 @@ class LongContextRAG(Study):
     which is a retriever that errs a little. Fine-tuning the reader is not examined. Nothing was chosen on seed 100 but
     the number of passages: with four facts to each the middle is hardly ever read (0.42 first, 0.01 between, 0.33
     last).
+
+    The ends are read far better than the middle; what reordering gains by that is positive in the mean and not sure.
+    Tried: three more seeds, as the first three gave 0.056 with limits of -0.05 and 0.16 (all six: 0.062, -0.01 and
+    0.14). Of 24 questions only the third whose right passage is ranked second moves to an end; ranked first it stays,
+    and ranked third it goes from the third place to the second, so the two ends bring a third of what they differ
+    from the middle by at the most.
     """
 
     claim = "what stands at the ends of a context is used more than the middle, and reordering passages so helps"
