@@ -105,6 +105,20 @@ def test_filters_hold_for_neighbours_too(store: Store) -> None:
     assert {h.id for h in found} == {"s0", "s2"}
 
 
+def test_what_is_erased_while_it_is_searched_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    get = store.get
+
+    def erase_first(ids: list[str]) -> list[Engram]:
+        monkeypatch.setattr(store, "get", get)
+        store.erase(["s0"])
+        return get(ids)
+
+    monkeypatch.setattr(store, "get", erase_first)
+    found = [h.id for h in Hybrid().search(store, Letters(), "harbourmaster crane", 3)]
+    assert len(found) == 2
+    assert "s0" not in found
+
+
 def test_nothing_is_found_for_nothing(store: Store) -> None:
     assert Hybrid().search(store, Letters(), "  ", 5) == []
     assert Hybrid().search(store, Letters(), "crane", 0) == []

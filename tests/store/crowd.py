@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from engram.core.errors import Busy, Unknown
+from engram.core.errors import Busy
 from engram.core.records import Engram
 from engram.recall.retrieve.hybrid import Hybrid
 from engram.store import cells, index
@@ -71,10 +71,7 @@ def work(folder: Path, who: int, seconds: float, seed: int) -> dict[str, Any]:
                     wrong.append(f"{name} is not found by its word")
                 if name not in dict(store.dense(vector_of(name), 3, where=where)):
                     wrong.append(f"{name} is not found by its vector")
-                try:
-                    hits = Hybrid().search(store, Same(), f"{draw.choice(WORDS)} only{name}", 5, where=where)
-                except Unknown:
-                    hits = []
+                hits = Hybrid().search(store, Same(), f"{draw.choice(WORDS)} only{name}", 5, where=where)
                 wrong += [f"{h.id} reads {h.text!r}" for h in hits if h.text != text_of(h.id)]
                 wrong += [f"{h.id} was erased and is found" for h in hits if h.id in erased]
                 done["searches"] += 1

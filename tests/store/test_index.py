@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "TAIL", 32)
     monkeypatch.setattr(cells, "FLAT", 64)
     monkeypatch.setattr(cells, "_DEPTH", 200)
-    monkeypatch.setattr(cells, "_FEW", 100)
+    monkeypatch.setattr(cells, "_FEW", 40)
     monkeypatch.setattr(postings, "_CHEAP", 8)
     monkeypatch.setattr(postings, "_EACH", 2)
 

@@ -50,6 +50,10 @@ class Cells:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         if mask is None:
             sizes, share = np.diff(self.starts), 1.0
+        elif np.count_nonzero(mask) <= _FEW:
+            rows = np.flatnonzero(mask)
+            places = self.find(rows)
+            return rows[places >= 0], self.matrix[places[places >= 0]] @ vector
         else:
             let, sizes = self._let_through(mask)
             share = float(sizes.sum()) / len(self.rows)

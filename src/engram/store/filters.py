@@ -16,7 +16,7 @@ from engram.store.events import seconds
 Where = dict[str, Any] | None
 Mask = NDArray[np.bool_]
 _COLUMNS = set(Engram.model_fields) - {"forms", "metadata"}
-_KEPT = 64
+_KEPT = 16
 _EVER = 9e99
 _PAST = "instr(forms, 'text') > 0 AND state = 'superseded' AND ends IS NOT NULL"
 
@@ -33,6 +33,7 @@ class Filters:
 
     def clear(self) -> None:
         """Forget everything; `load` must follow."""
+        self._last = 0
         self._live: Mask = np.zeros(0, np.bool_)
         self._past: dict[int, None] = {}
         self._spans: NDArray[np.float64] | None = None
@@ -41,6 +42,7 @@ class Filters:
 
     def load(self, last: int, gone: NDArray[np.int64]) -> None:
         """Read what is hidden among the rows up to `last`; `gone` are those that are no more."""
+        self._last = last
         self._live = np.ones(last + 1, np.bool_)
         self._live[:1] = False
         self._live[gone[gone <= last]] = False
@@ -50,9 +52,10 @@ class Filters:
         self._bind(timed)
 
     def extend(self, last: int) -> None:
-        """Make room for rows up to `last`; `mend` must be told of those that are new."""
-        more = last + 1 - len(self._live)
-        if more > 0:
+        """Make room for rows up to `last` and some more; `mend` must be told of those that are new."""
+        self._last = max(self._last, last)
+        if last >= len(self._live):
+            more = last + 1 - len(self._live) + len(self._live) // 16
             self._live = np.concatenate([self._live, np.zeros(more, np.bool_)])
             if self._spans is not None:
                 self._spans = np.concatenate([self._spans, np.tile([[-_EVER], [_EVER]], more)], 1)
@@ -100,7 +103,7 @@ class Filters:
                 until = min(starts[starts > moment].min(initial=_EVER), ends[ends > moment].min(initial=_EVER))
         if where:
             mask = mask & self._chosen(where)
-        found = None if mask[1:].all() else mask.copy() if mask is self._live else mask
+        found = None if mask[1 : self._last + 1].all() else mask.copy() if mask is self._live else mask
         if len(self._made) >= _KEPT:
             self._made.clear()
         self._made[key] = (until, found)

@@ -46,7 +46,7 @@ def namespaces(path: str | Path) -> list[str]:
 
 
 class Folder:
-    """A Memory on disk: `memory.db`, `weights/`, `work/` (training in progress), `exports/`, `lock`.
+    """A Memory on disk: `memory.db`, `index/`, `weights/`, `work/` (training in progress), `exports/`, `lock`.
 
     Opening creates what is missing. A path that is a file raises `BadInput`; whether the database is
     ours and of a format we can read is checked where it is opened (`store.database`).

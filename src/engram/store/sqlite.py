@@ -169,7 +169,10 @@ class Store(AnyStore):
     def dense(
         self, vector: ArrayLike, k: int, at: str | None = None, where: dict[str, Any] | None = None
     ) -> list[tuple[str, float]]:
-        """The k best (id, cosine), exactly, best first; `at` and `where` as in `lexical`."""
+        """The k best (id, cosine), best first; `at` and `where` as in `lexical`. Exact up to 16,384 vectors.
+
+        Above that the nearest cells are scanned (`store.cells`), which finds 98% and more of the ten nearest.
+        """
         return self._search.dense(vector, k, at, where)
 
     def cosine(self, vector: ArrayLike, ids: Sequence[str]) -> dict[str, float]:

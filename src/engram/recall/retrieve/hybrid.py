@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engram.core.errors import BadInput
+from engram.core.errors import BadInput, Unknown
 from engram.core.protocols import Embedder
-from engram.core.records import Engram, Hit
+from engram.core.records import Hit
 from engram.recall.retrieve.candidates import Index, Where, find
 
 
@@ -81,8 +83,7 @@ class Hybrid:
         for i, others in near.items():
             final[place[i]] += self.neighbours * own[[place[j] for j in others]].sum()
         best = np.argsort(-final, kind="stable")[:k]
-        score = {found.ids[n]: float(final[n]) for n in best}
-        return [hit(engram, score[engram.id]) for engram in store.get(list(score))]
+        return hits(store, {found.ids[n]: float(final[n]) for n in best})
 
     def _near(self, store: Index, ids: list[str], at: str | None, where: Where) -> dict[str, set[str]]:
         """Who stands next to whom around these, both ways."""
@@ -107,14 +108,22 @@ class Scale:
         return (values - self.mean) / self.spread if self.spread > 1e-12 else np.zeros_like(values)
 
 
-def hit(engram: Engram, score: float) -> Hit:
-    """An engram as a search result."""
-    return Hit(
-        id=engram.id,
-        text=engram.text,
-        score=score,
-        source=engram.source,
-        position=engram.position,
-        at=engram.at,
-        metadata=engram.metadata,
-    )
+def hits(store: Index, scores: Mapping[str, float]) -> list[Hit]:
+    """Engrams as search results; one that another process erased meanwhile is left out."""
+    try:
+        found = store.get(list(scores))
+    except Unknown:
+        there = store.brief(list(scores))
+        found = store.get([i for i in scores if i in there])
+    return [
+        Hit(
+            id=e.id,
+            text=e.text,
+            score=scores[e.id],
+            source=e.source,
+            position=e.position,
+            at=e.at,
+            metadata=e.metadata,
+        )
+        for e in found
+    ]

@@ -14,7 +14,7 @@ from engram.core.errors import BadInput
 from engram.core.protocols import Embedder
 from engram.core.records import Brief, Hit
 from engram.recall.retrieve.candidates import Index, Where, find
-from engram.recall.retrieve.hybrid import Scale, hit
+from engram.recall.retrieve.hybrid import Scale, hits
 
 Features = NDArray[np.float64]
 WEIGHTS: Mapping[str, float] = {
@@ -91,8 +91,7 @@ class Ranked:
             return []
         scores = asked.features @ np.array([self.weights[n] for n in WEIGHTS])
         best = np.argsort(-scores, kind="stable")[:k]
-        score = {asked.ids[i]: float(scores[i]) for i in best}
-        return [hit(engram, score[engram.id]) for engram in store.get(list(score))]
+        return hits(store, {asked.ids[i]: float(scores[i]) for i in best})
 
     def asked(
         self,
