@@ -1,0 +1,90 @@
+"""Writers: what becomes of given sentences, and what a language model's reply becomes."""
+
+from __future__ import annotations
+
+import pytest
+
+from engram.core.protocols import Generation
+from engram.recall.write.atomic_facts import AtomicFacts
+from engram.recall.write.clauses import clauses, stands_for, subject
+
+
+class Says:
+    def __init__(self, *texts: str) -> None:
+        self.texts, self.shown = texts, []
+
+    def generate(self, prompts, *, max_tokens=64, temperature=0.0, copies=1, seed=0):
+        self.shown += [p[-1]["content"] for p in prompts]
+        return [[Generation(t)] for t in self.texts]
+
+    def score(self, pairs):
+        raise NotImplementedError
+
+
+def facts(source, subject=None) -> list[str]:
+    return [o.engram.text for o in AtomicFacts().write(source, subject)]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "cut"),
+    [
+        (
+            "The Heron sails at noon and carries 40 people.",
+            ["The Heron sails at noon.", "The Heron carries 40 people."],
+        ),
+        ("The Heron was built and painted in 1990.", ["The Heron was built and painted in 1990."]),
+        ("Bo has sold and bought boats.", ["Bo has sold and bought boats."]),
+        ("Bo manages reports and orders of the day.", ["Bo manages reports and orders of the day."]),
+        ("Bo sells eels and pears.", ["Bo sells eels and pears."]),
+        ("The Heron, which was lost, is found again.", ["The Heron was lost.", "The Heron is found again."]),
+        ("Bo runs the inn; the ferry leaves at noon.", ["Bo runs the inn.", "the ferry leaves at noon."]),
+        ("Bo Kask was born in Velm, and it is cold!", ["Bo Kask was born in Velm!", "It is cold!"]),
+        ("In 1962 the ferry was sold and the inn was built.", ["In 1962 the ferry was sold and the inn was built."]),
+        ('"He runs and is gone," said Bo.', ['"He runs and is gone," said Bo.']),
+        ("Is she gone and has she paid?", ["Is she gone and has she paid?"]),
+    ],
+)
+def test_cuts_where_another_subject_or_verb_begins(sentence: str, cut: list[str]) -> None:
+    assert [c.text.casefold() for c in clauses(sentence)] == [c.casefold() for c in cut]
+
+
+def test_a_pronoun_gives_way_to_the_person_of_the_last_subject() -> None:
+    assert clauses("Her boat is red.", "Marta Kask")[0].text == "Marta Kask's boat is red."
+    assert clauses("It is red.")[0].text == "It is red."
+    assert clauses("It is red.", "Marta Kask")[0].text == "It is red."
+    assert clauses("She is away.", "Velm Harbour")[0].text == "She is away."
+    assert stands_for("The boat of Marta Kask") == "Marta Kask"
+    assert subject("Marta Kask runs the ferry") == "Marta Kask"
+    assert subject("Marta Kask runs") == ""
+    told = "Marta Kask runs the ferry. Her dog is called Bo. She sells tea."
+    assert facts(told)[1:] == ["Marta Kask's dog is called Bo.", "Marta Kask sells tea."]
+
+
+def test_a_pronoun_does_not_reach_over_a_heading() -> None:
+    told = facts("# Ferry\n\nMarta Kask runs it.\n\n# Inn\n\nIt was sold in 1990. He left.")
+    assert told == ["Marta Kask runs it.", "Inn was sold in 1990.", "Inn: He left."]
+
+
+def test_the_heading_stands_before_what_does_not_name_its_subject() -> None:
+    told = facts("# Office\n\n- Open from 9 to 5\n- Closed on Monday\n\nThe door is red. Bo Kask has the key.")
+    assert told == [
+        "Office: Open from 9 to 5",
+        "Office: Closed on Monday",
+        "Office: The door is red.",
+        "Bo Kask has the key.",
+    ]
+
+
+def test_nothing_is_written_twice_and_a_pair_is_left_whole() -> None:
+    assert facts("Bo runs the inn. Bo runs the inn.") == ["Bo runs the inn."]
+    (kept,) = AtomicFacts().write({"question": "Who runs the inn and sells tea?", "answer": "Bo"})
+    assert (kept.engram.question, kept.engram.answer) == ("Who runs the inn and sells tea?", "Bo")
+
+
+def test_a_model_is_asked_once_for_a_source_and_rules_write_where_it_finds_nothing() -> None:
+    model = Says("- Bo | runs the inn\n2. The ferry | The ferry leaves at noon.\nnothing more", "I cannot tell.")
+    sources = [{"text": "Bo runs it.", "source": "a"}, {"text": "Lio sells tea.", "source": "b"}]
+    assert facts(sources, model) == ["Bo: runs the inn", "The ferry leaves at noon.", "Lio sells tea."]
+    assert len(model.shown) == 2
+    assert "Bo runs it." in model.shown[0]
+    assert "Lio" not in model.shown[0]
