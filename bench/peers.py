@@ -13,9 +13,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from store import SINGLES, USER, Corpus, K, timed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # what makes the texts needs NumPy alone
+
+from engram.world.notices import USER, Corpus, K, timed
+
+SINGLES = 200
 
 
 def measure(

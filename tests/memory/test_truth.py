@@ -113,3 +113,13 @@ def test_archived_engrams_are_out_of_sight_and_come_back(memory: Memory) -> None
         memory.archive([one])
     with pytest.raises(Unknown, match="no engram and no key 'x'"):
         memory.history("x")
+
+
+def test_in_dialogues_it_counts_who_speaks(memory: Memory) -> None:
+    turns = [("Ann", "I sold the boat to a neighbour."), ("Bob", "I sold the boat to a stranger, what a day!")]
+    turns += [("Ann", "The weather was fine."), ("Bob", "Indeed it was.")]
+    memory.remember([{"text": t, "speaker": s, "source": "talk"} for s, t in turns])
+    for who in ("Ann", "Bob"):
+        found = memory.recall(f"To whom did {who} sell the boat?", k=1)[0]
+        assert memory.store.get([found.id])[0].speaker == who
+    assert memory.recall("boat", k=1, where={"speaker": "Ann"})[0].text == turns[0][1]

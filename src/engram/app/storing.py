@@ -155,18 +155,22 @@ def bench(
 
 def measure(size: int, address: str | None = None) -> dict[str, Any]:
     """Adds a second, one by one and in batches, and milliseconds of a hybrid search, of a fresh store."""
+    import numpy as np
+
     from engram.core.records import Engram
     from engram.recall.retrieve.hybrid import Hybrid
-    from engram.world.notices import DIMENSION, corpus, timed
+    from engram.world.notices import DIMENSION, Corpus, timed
 
     class Table:
         dimension = DIMENSION
         row = 0
 
         def encode(self, texts: Sequence[str]) -> Any:
-            return near[self.row : self.row + 1]
+            return data.near[self.row : self.row + 1]
 
-    texts, vectors, queries, near, asked = corpus(size)
+    data = Corpus(size)
+    _, parts, blocks = zip(*data.blocks(), strict=True)
+    texts, vectors = [t for part in parts for t in part], np.concatenate(blocks)
     table, search = Table(), Hybrid()
     made = "2026-11-20T06:00:00+00:00"
 
@@ -191,11 +195,11 @@ def measure(size: int, address: str | None = None) -> dict[str, Any]:
         def recall(where: dict[str, Any] | None) -> Callable[[int], list[str]]:
             def work(i: int) -> list[str]:
                 table.row = i
-                return [hit.text for hit in search.search(store, table, queries[i], K, where=where)]
+                return [hit.text for hit in search.search(store, table, data.queries[i], K, where=where)]
 
             return work
 
-        gold = [texts[i] for i in asked]
+        gold = data.gold
         start = time.perf_counter()
         recall(None)(0)
         first = time.perf_counter() - start

@@ -157,13 +157,16 @@ class Memory:
     ) -> list[Hit]:
         """The `k` best hits for a query: words, meaning, and what stands beside a hit, in one score.
 
-        `at` (ISO time) asks for what held then; `where` filters by fields or metadata.
+        Where turns have speakers, who says them and what surrounds them count too. `at` (ISO time) asks for what
+        held then; `where` filters by fields or metadata.
         """
         from engram.recall.retrieve.hybrid import Hybrid
+        from engram.recall.retrieve.ranked import Ranked
 
         if k < 1:
             raise BadInput(f"k is {k}; ask for at least one hit")
-        return Hybrid().search(self.store, self.embedder, query, k, at=at, where=where)
+        searched = Ranked() if self.store.setting("speakers") else Hybrid()
+        return searched.search(self.store, self.embedder, query, k, at=at, where=where)
 
     def ask(
         self,

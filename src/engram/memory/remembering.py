@@ -45,6 +45,8 @@ def remember(
             settle(memory.store, added)
             stored += added
         _reread(memory, source, stored)
+        if any(d.speaker for d in drafts) and not memory.store.setting("speakers"):
+            memory.store.set_setting("speakers", True)
         return memory.store.get([e.id for e in stored])
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engram.core.errors import BadInput, Unknown
 from engram.core.protocols import Embedder
-from engram.core.records import Hit
+from engram.core.records import Engram, Hit
 from engram.recall.retrieve.candidates import Index, Where, find
 
 
@@ -115,15 +115,9 @@ def hits(store: Index, scores: Mapping[str, float]) -> list[Hit]:
     except Unknown:
         there = store.brief(list(scores))
         found = store.get([i for i in scores if i in there])
-    return [
-        Hit(
-            id=e.id,
-            text=e.text,
-            score=scores[e.id],
-            source=e.source,
-            position=e.position,
-            at=e.at,
-            metadata=e.metadata,
-        )
-        for e in found
-    ]
+    return [hit(e, scores[e.id]) for e in found]
+
+
+def hit(e: Engram, score: float) -> Hit:
+    """An engram as a search result."""
+    return Hit(id=e.id, text=e.text, score=score, source=e.source, position=e.position, at=e.at, metadata=e.metadata)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from engram.core.errors import BadInput
 from engram.core.protocols import Embedder
 from engram.core.records import Hit
-from engram.recall.retrieve.hybrid import Index, Where, hit
+from engram.recall.retrieve.hybrid import Index, Where, hits
 
 Floats = NDArray[np.float64]
 EVERY = 1 << 30
@@ -103,7 +103,7 @@ class LSH:
                 break
             opened += [i for i in like if table[i] == bucket]
         best = sorted(opened, key=lambda i: -like[i])[:k]
-        return [hit(e, like[e.id]) for e in store.get(best)]
+        return hits(store, {i: like[i] for i in best})
 
     def _hash(self, store: Index, ids: Sequence[str], dimension: int) -> tuple[dict[str, int], Buckets]:
         """The bucket of each of these engrams; only new ones are hashed, by their cosines with the axes."""
