@@ -6,7 +6,8 @@ import pytest
 
 from engram.core.protocols import Generation
 from engram.recall.write.atomic_facts import AtomicFacts
-from engram.recall.write.clauses import clauses, stands_for, subject
+from engram.recall.write.clauses import clauses, stands_for, subject, triple
+from engram.recall.write.qa_memory import QAMemory, asks, keys
 
 
 class Says:
@@ -88,3 +89,53 @@ def test_a_model_is_asked_once_for_a_source_and_rules_write_where_it_finds_nothi
     assert len(model.shown) == 2
     assert "Bo runs it." in model.shown[0]
     assert "Lio" not in model.shown[0]
+
+
+def pairs(source, subject=None, **settings) -> list[tuple[str, str]]:
+    return [(o.engram.question, o.engram.answer) for o in QAMemory(**settings).write(source, subject)]
+
+
+@pytest.mark.parametrize(
+    ("clause", "question", "answer"),
+    [
+        ("Bo Kask was born in Velm.", "Where was Bo Kask born?", "Velm"),
+        ("Bo Kask was born in the year 1931.", "When was Bo Kask born?", "the year 1931"),
+        ("Bo Kask is married to Lio Noth.", "Who is Bo Kask married to?", "Lio Noth"),
+        ("The ferry left from Velm.", "Where did the ferry leave from?", "Velm"),
+        ("Bo works as a diver.", "What does Bo work as?", "a diver"),
+        ("Bo has a dog called Rex.", "Bo has what?", "a dog called Rex"),
+        ("Bo will sell the inn.", "Bo will what?", "sell the inn"),
+    ],
+)
+def test_asks_for_the_object_of_a_clause(clause: str, question: str, answer: str) -> None:
+    found = triple(clause)
+    assert found is not None
+    assert (asks(*found), found[2]) == (question, answer)
+
+
+def test_pairs_name_whom_a_pronoun_meant_and_say_where_they_are_from() -> None:
+    told = "Marta Kask sells tea. Her dog is called Bo."
+    assert ("What is Marta Kask's dog called?", "Bo") in pairs(told)
+    made = [o.engram for o in QAMemory().write({"text": told, "source": "a"})]
+    assert made[-1].metadata == {"statement": "Marta Kask's dog is called Bo.", "of": 0}
+    assert all(e.text == f"{e.question} {e.answer}" for e in made)
+    assert keys(made) == [e.question for e in made]
+    assert len({(e.question.casefold(), e.answer) for e in made}) == len(made)
+
+
+def test_an_answer_that_is_too_long_is_no_answer() -> None:
+    told = "Bo Kask sells tea from the old mill at the end of the lane."
+    assert any("old mill" in a for _, a in pairs(told))
+    assert not any("old mill" in a for _, a in pairs(told, longest=4))
+
+
+def test_a_pair_given_stays_and_a_table_is_asked() -> None:
+    assert pairs({"question": "Who runs the inn?", "answer": "Bo"}) == [("Who runs the inn?", "Bo")]
+    table = "# Staff\n\n| Name | Role |\n| --- | --- |\n| Lio Noth | clerk |\n"
+    assert [a for _, a in pairs(table)] == ["clerk"]
+
+
+def test_pairs_of_a_model_are_kept_where_the_source_bears_them_out() -> None:
+    model = Says("1. Who runs the inn? | Bo\nWho sells tea? | Anna\nno question | Bo", "")
+    sources = [{"text": "Bo runs the inn.", "source": "a"}, {"text": "Lio Noth was born in Velm.", "source": "b"}]
+    assert pairs(sources, model) == [("Who runs the inn?", "Bo"), ("Where was Lio Noth born?", "Velm")]

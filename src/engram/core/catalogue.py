@@ -202,6 +202,14 @@ METHODS: tuple[Entry, ...] = (
         arxiv="2503.19574",
         kind="writer",
     ),
+    Entry("qa-memory", "recall.write.qa_memory:QAMemory", paper="qa-memory", arxiv="2204.04581", kind="writer"),
+    Entry(
+        "iterative",
+        "recall.retrieve.iterative:Iterative",
+        paper="structural-memory",
+        arxiv="2412.15266",
+        kind="retriever",
+    ),
 )
 
 

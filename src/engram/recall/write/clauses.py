@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from engram.recall.write.verbs import PAST, PLACES, THIRD
+from engram.recall.write.verbs import PARTICIPLES, PAST, PLACES, THIRD
 
-_BE = frozenset("is are was were has have had".split())
+_BE = frozenset("is are was were has have had been".split())
 _MODAL = frozenset("does did can could may might must shall should will would".split())
 _MORE_PAST = frozenset("played liked loved enjoyed spoke studied learned grew owned earned became moved joined".split())
 _MORE = frozenset(
     "plays likes loves enjoys speaks studies learns grows owns earns becomes moves joins comes says gives gets".split()
 )
+_PREPOSITIONS = frozenset("as at by for from in into near of off on to up with".split())
+_PARTICIPLE = re.compile(r"been|[a-z]+(?:ed|en|ing|orn)")
 VERBS = _BE | _MODAL | _MORE | _MORE_PAST | THIRD.keys() | PAST.keys()
 _JOINT = re.compile(r"; |,? (?:and|but) |, (?:so|while) ")
 _PRONOUN = re.compile(r"(he|she|it|his|her|its)\b(?!')", re.I)
@@ -69,6 +71,25 @@ def subject(clause: str) -> str:
             found = " ".join(words[:n])
             return found if len(words) > n + 1 and not re.search("[,:;]", found) else ""
     return ""
+
+
+def triple(clause: str) -> tuple[str, str, str] | None:
+    """Subject, relation and object of a clause; None where its subject is not found.
+
+    >>> triple("The old ferry was built by Anna Dallmer.")
+    ('The old ferry', 'was built by', 'Anna Dallmer')
+    """
+    body = clause.rstrip(".!")
+    who = subject(body)
+    if not who:
+        return None
+    words = body.split()[len(who.split()) :]
+    n = 1
+    while n < len(words) - 1 and words[n - 1] in _BE and (words[n] in PARTICIPLES or _PARTICIPLE.fullmatch(words[n])):
+        n += 1
+    if n < len(words) - 1 and words[n] in _PREPOSITIONS:
+        n += 1
+    return who, " ".join(words[:n]), " ".join(words[n:])
 
 
 def stands_for(who: str) -> str:
