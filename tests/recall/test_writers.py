@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from engram.core.errors import BadInput
 from engram.core.protocols import Generation
 from engram.recall.write.atomic_facts import AtomicFacts
 from engram.recall.write.clauses import clauses, stands_for, subject, triple
 from engram.recall.write.qa_memory import QAMemory, asks, keys
+from engram.recall.write.structural_memory import StructuralMemory
 
 
 class Says:
@@ -139,3 +141,42 @@ def test_pairs_of_a_model_are_kept_where_the_source_bears_them_out() -> None:
     model = Says("1. Who runs the inn? | Bo\nWho sells tea? | Anna\nno question | Bo", "")
     sources = [{"text": "Bo runs the inn.", "source": "a"}, {"text": "Lio Noth was born in Velm.", "source": "b"}]
     assert pairs(sources, model) == [("Who runs the inn?", "Bo"), ("Where was Lio Noth born?", "Velm")]
+
+
+def kinds(source, *which, subject=None) -> list[tuple[str, str]]:
+    made = StructuralMemory(kinds=which) if which else StructuralMemory()
+    return [(o.engram.metadata["kind"], o.engram.text) for o in made.write(source, subject)]
+
+
+def test_a_mixed_memory_holds_each_passage_with_what_is_made_of_it() -> None:
+    told = "Bo Kask runs the inn. He was born in Velm."
+    assert kinds(told) == [
+        ("chunk", told),
+        ("summary", told),
+        ("fact", "Bo Kask runs the inn."),
+        ("fact", "Bo Kask was born in Velm."),
+        ("triple", "Bo Kask; runs; the inn"),
+        ("triple", "Bo Kask; was born in; Velm"),
+    ]
+    (first, _) = [o.engram for o in StructuralMemory(kinds=("triple",)).write(told)]
+    assert [first.metadata[n] for n in ("head", "relation", "tail")] == ["Bo Kask", "runs", "the inn"]
+
+
+def test_a_memory_of_one_kind_is_its_part_of_the_mixed_one() -> None:
+    told = "# Inn\n\nBo Kask runs the inn. It is old.\n\n# Ferry\n\nLio Noth runs the ferry. It is new. It leaks."
+    mixed = kinds(told)
+    for kind in ("chunk", "triple", "fact", "summary"):
+        assert kinds(told, kind) == [m for m in mixed if m[0] == kind] != []
+
+
+def test_a_model_writes_the_facts_from_which_triples_are_made() -> None:
+    assert kinds("Bo runs it.", "fact", "triple", subject=Says("Bo | Bo runs the inn")) == [
+        ("fact", "Bo runs the inn"),
+        ("triple", "Bo; runs; the inn"),
+    ]
+
+
+@pytest.mark.parametrize("which", [(), ("chunk", "poem"), ("fact", "fact")])
+def test_kinds_that_are_none_or_not_known_are_refused(which) -> None:
+    with pytest.raises(BadInput, match="kinds"):
+        StructuralMemory(kinds=which)

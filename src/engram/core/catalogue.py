@@ -204,6 +204,13 @@ METHODS: tuple[Entry, ...] = (
     ),
     Entry("qa-memory", "recall.write.qa_memory:QAMemory", paper="qa-memory", arxiv="2204.04581", kind="writer"),
     Entry(
+        "structural-memory",
+        "recall.write.structural_memory:StructuralMemory",
+        paper="structural-memory",
+        arxiv="2412.15266",
+        kind="writer",
+    ),
+    Entry(
         "iterative",
         "recall.retrieve.iterative:Iterative",
         paper="structural-memory",
