@@ -1,8 +1,9 @@
-"""What every retriever, reranker, reader and updater of the catalogue must do, tested without being asked."""
+"""What every writer, retriever, reranker, reader and updater of the catalogue must do, tested without being asked."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from engram.core.protocols import Generation
 from engram.core.records import Engram, Hit, Op
 from engram.models.embedder import HashEmbedder
 from engram.models.lm import load
+from engram.recall.write.chunks import Chunks
 from engram.store.sqlite import Store
 
 ENTRIES = [e for e in catalogue.METHODS if e.target.startswith("recall.")]
@@ -22,6 +24,7 @@ RETRIEVERS = [e.name for e in ENTRIES if e.kind == "retriever"]
 RERANKERS = [e.name for e in ENTRIES if e.kind == "reranker"]
 READERS = [e.name for e in ENTRIES if e.kind == "reader"]
 UPDATERS = [e.name for e in ENTRIES if e.kind == "updater"]
+WRITERS = [e.name for e in ENTRIES if e.kind == "writer"]
 HOSTILE = (
     "", "   ", "\x00\x07\x1b[31m", "\ud800 boat", '"boat" OR 1=1; DROP TABLE engrams; --', "NEAR(boat, oars) AND (",
     "boat*", "^boat", "col:boat", "{boat}", "%s %d %%", "boat " * 3000, "船 🚣", "?",
@@ -33,7 +36,27 @@ TALK = {
 }
 each_retriever = pytest.mark.parametrize("name", RETRIEVERS)
 each_reranker = pytest.mark.parametrize("name", RERANKERS)
+each_writer = pytest.mark.parametrize("name", WRITERS)
 each_reader = pytest.mark.parametrize("name", READERS)
+HANDBOOK = """# Harbour
+
+The Heron, which was built in 1962 by Anna Dallmer, sails at 06:40 and carries 40 people. It was painted in 1990.
+
+## Office
+
+- Open from 9 to 5
+- **Phone:** 4711
+
+| Name | Role |
+| --- | --- |
+| Lio Noth | clerk |
+
+Dr. Marta Kask was born in Velm, and she works as a diver; her dog is called Bo. "No," she said. Who asks?
+
+```
+boat --oars 2
+```
+"""
 
 
 class Echo:
@@ -267,3 +290,65 @@ def test_proposes_and_changes_nothing(name: str, store: Store) -> None:
     targets = [o.target for o in found if o.kind in ("replace", "delete")]
     assert len(set(targets)) == len(targets), "two operations on one engram"
     assert catalogue.make(name).reconcile(store, ops, HashEmbedder()) == found
+
+
+def written(name: str, source: Any, subject: Any = None) -> list[Engram]:
+    ops = catalogue.make(name).write(source, subject)
+    assert all(o.kind == "add" and o.engram for o in ops)
+    return [o.engram for o in ops]
+
+
+@each_writer
+def test_writes_the_same_twice_under_fresh_ids(name: str) -> None:
+    made = catalogue.make(name)
+    first, second = ([o.engram for o in made.write(HANDBOOK)] for _ in range(2))
+    assert first
+    assert [e.model_copy(update={"id": "", "created": ""}) for e in first] == [
+        e.model_copy(update={"id": "", "created": ""}) for e in second
+    ]
+    assert len({e.id for e in [*first, *second]}) == 2 * len(first)
+
+
+@each_writer
+def test_what_rules_write_stands_in_the_source(name: str) -> None:
+    said = {w.casefold() for w in re.findall(r"\w+", HANDBOOK)} | {"s"}
+    for e in written(name, HANDBOOK):
+        made = " ".join((e.text, e.answer or "") if not e.question else (e.answer or "", ""))
+        assert {w.casefold() for w in re.findall(r"\w+", made)} <= said, e.text
+
+
+@each_writer
+def test_every_engram_tells_its_place(name: str) -> None:
+    found = written(name, [{"text": HANDBOOK, "source": s, "owner": "eve", "speaker": "Ann"} for s in ("a", "b")])
+    passages = [e.metadata.get("heading") for e in Chunks().write(HANDBOOK)]
+    for source in ("a", "b"):
+        own = [e for e in found if e.source == source]
+        assert [e.position for e in own] == list(range(len(own)))
+        assert {e.metadata["of"] for e in own} == set(range(len(passages)))
+        assert all(passages[e.metadata["of"]] == e.metadata["heading"] for e in own)
+    assert {(e.owner, e.speaker) for e in found} == {("eve", "Ann")}
+
+
+@each_writer
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_writes_any_text_or_refuses_as_chunks_does(name: str, text: str) -> None:
+    for given in (text, [text], {"text": text}):
+        try:
+            Chunks().write(given)
+        except BadInput:
+            with pytest.raises(BadInput):
+                written(name, given)
+        else:
+            assert len(written(name, given)) <= 20
+    for nothing in ([], 7, None):
+        with pytest.raises(BadInput):
+            written(name, nothing)
+
+
+@each_writer
+@pytest.mark.parametrize("said", ["", "a | b", "nothing of use", "\ud83c \x00 | |\n - x | y | z", "1. Bo | is a dog"])
+def test_writes_whatever_a_model_says(name: str, said: str) -> None:
+    for e in written(name, HANDBOOK, Echo(said)):
+        assert e.text.strip()
+        assert "\x00" not in e.text
+        assert e.to_json()

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from engram.core.errors import BadInput, Damaged, Unknown
 
 Kind = Literal[
-    "strategy", "unlearner", "editor", "merger", "retriever", "reranker", "reader", "updater", "exam", "world"
+    "strategy", "unlearner", "editor", "merger", "retriever", "reranker", "reader", "updater", "writer", "exam", "world"
 ]
 Status = Literal["no study yet", "holds", "fails", "inconclusive"]
 
@@ -194,6 +194,28 @@ METHODS: tuple[Entry, ...] = (
         paper="adapt-retrieve-revise",
         arxiv="2310.03328",
         kind="reader",
+    ),
+    Entry(
+        "atomic-facts",
+        "recall.write.atomic_facts:AtomicFacts",
+        paper="atomic-facts",
+        arxiv="2503.19574",
+        kind="writer",
+    ),
+    Entry("qa-memory", "recall.write.qa_memory:QAMemory", paper="qa-memory", arxiv="2204.04581", kind="writer"),
+    Entry(
+        "structural-memory",
+        "recall.write.structural_memory:StructuralMemory",
+        paper="structural-memory",
+        arxiv="2412.15266",
+        kind="writer",
+    ),
+    Entry(
+        "iterative",
+        "recall.retrieve.iterative:Iterative",
+        paper="structural-memory",
+        arxiv="2412.15266",
+        kind="retriever",
     ),
 )
 
