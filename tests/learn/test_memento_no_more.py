@@ -94,7 +94,9 @@ def test_a_teacher_seen_seldom_answers_alike() -> None:
     few = [ASKED, other, ASKED, other]  # more examples than visits: a copy of the model is asked, not a memo
     copied = train(llama().double(), few, [MementoNoMore(length=0, dropout=1.0)], settings)
     singles = [
-        train(llama().double(), [e], [MementoNoMore(length=0, dropout=1.0)], Settings(steps=1, batch_size=1)).history[0]["new"]
+        train(llama().double(), [e], [MementoNoMore(length=0, dropout=1.0)], Settings(steps=1, batch_size=1)).history[
+            0
+        ]["new"]
         for e in (ASKED, other)
     ]
     mixed = {round((2 * singles[0] + singles[1]) / 3, 4), round(singles[0], 4), round(singles[1], 4)}
