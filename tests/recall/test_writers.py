@@ -165,6 +165,7 @@ def test_a_mixed_memory_holds_each_passage_with_what_is_made_of_it() -> None:
 def test_a_memory_of_one_kind_is_its_part_of_the_mixed_one() -> None:
     told = "# Inn\n\nBo Kask runs the inn. It is old.\n\n# Ferry\n\nLio Noth runs the ferry. It is new. It leaks."
     mixed = kinds(told)
+    assert ("summary", "Bo Kask runs the inn. It is old.") in mixed
     for kind in ("chunk", "triple", "fact", "summary"):
         assert kinds(told, kind) == [m for m in mixed if m[0] == kind] != []
 
