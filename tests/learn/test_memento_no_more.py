@@ -90,11 +90,11 @@ def test_some_students_are_shown_the_hint() -> None:
 def test_a_teacher_seen_seldom_answers_alike() -> None:
     other = {"input_ids": [1, 22, 40], "labels": [IGNORE, IGNORE, 40], "hint": [9]}
     settings = Settings(steps=1, batch_size=2, bucket=False)
-    both = train(llama(), [ASKED, other], [MementoNoMore(length=0, dropout=1.0)], settings).history[0]["new"]
+    both = train(llama().double(), [ASKED, other], [MementoNoMore(length=0, dropout=1.0)], settings).history[0]["new"]
     few = [ASKED, other, ASKED, other]  # more examples than visits: a copy of the model is asked, not a memo
-    copied = train(llama(), few, [MementoNoMore(length=0, dropout=1.0)], settings)
+    copied = train(llama().double(), few, [MementoNoMore(length=0, dropout=1.0)], settings)
     singles = [
-        train(llama(), [e], [MementoNoMore(length=0, dropout=1.0)], Settings(steps=1, batch_size=1)).history[0]["new"]
+        train(llama().double(), [e], [MementoNoMore(length=0, dropout=1.0)], Settings(steps=1, batch_size=1)).history[0]["new"]
         for e in (ASKED, other)
     ]
     mixed = {round((2 * singles[0] + singles[1]) / 3, 4), round(singles[0], 4), round(singles[1], 4)}

@@ -90,7 +90,6 @@ class AnyStore(ABC):
     def count(self, state: State | None = "active", forms: Form | Sequence[Form] | None = None) -> int:
         """How many engrams `all` would give."""
 
-    @abstractmethod
     def update(
         self,
         ids: Sequence[str],
@@ -103,6 +102,15 @@ class AnyStore(ABC):
         position: int = KEEP,
     ) -> list[Engram]:
         """Change what is given of these engrams, each change an event; gives them as they are now."""
+        told = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
+        changes: dict[str, Any] = {k: v for k, v in told.items() if v is not KEEP}
+        if forms is not KEEP:
+            changes["forms"] = tuple(forms)
+        return self._change(ids, changes) if changes else self.get(ids)
+
+    @abstractmethod
+    def _change(self, ids: Sequence[str], changes: dict[str, Any]) -> list[Engram]:
+        """Set these fields, with an event for each engram."""
 
     @abstractmethod
     def erase(self, ids: Sequence[str]) -> None:

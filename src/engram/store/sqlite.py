@@ -121,23 +121,8 @@ class Store(AnyStore):
         condition, values = _chosen(state, forms, None)
         return int(self.db.value(f"SELECT count(*) FROM engrams WHERE {condition}", values))
 
-    def update(
-        self,
-        ids: Sequence[str],
-        *,
-        state: State = KEEP,
-        forms: Sequence[Form] = KEEP,
-        version: str | None = KEEP,
-        valid_to: str | None = KEEP,
-        key: str | None = KEEP,
-        position: int = KEEP,
-    ) -> list[Engram]:
-        """Change what is given of these engrams, each change an event; gives them as they are now."""
-        told = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
-        changes: dict[str, Any] = {k: v for k, v in told.items() if v is not KEEP}
-        if forms is not KEEP:
-            changes["forms"] = tuple(forms)
-        return events.change(self.db, ids, changes) if changes else self.get(ids)
+    def _change(self, ids: Sequence[str], changes: dict[str, Any]) -> list[Engram]:
+        return events.change(self.db, ids, changes)
 
     def erase(self, ids: Sequence[str]) -> None:
         """Remove every byte of these engrams from the database and its write-ahead log; not to be undone.

@@ -154,21 +154,8 @@ class PostgresStore(AnyStore):
         condition, values = _chosen(state, forms, None)
         return int(self.db.value(f"SELECT count(*) FROM engrams WHERE {condition}", values))
 
-    def update(
-        self,
-        ids: Sequence[str],
-        *,
-        state: State = KEEP,
-        forms: Sequence[Form] = KEEP,
-        version: str | None = KEEP,
-        valid_to: str | None = KEEP,
-        key: str | None = KEEP,
-        position: int = KEEP,
-    ) -> list[Engram]:
-        """Change what is given of these engrams, see the contract."""
-        told = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
-        changes = {k: v for k, v in {**told, "forms": forms}.items() if v is not KEEP}
-        return events.change(self.db, ids, changes) if changes else self.get(ids)
+    def _change(self, ids: Sequence[str], changes: dict[str, Any]) -> list[Engram]:
+        return events.change(self.db, ids, changes)
 
     def erase(self, ids: Sequence[str]) -> None:
         """Remove these engrams, then every byte of them from the server's files that may be reached from here.
