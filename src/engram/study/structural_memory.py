@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from engram.models.embedder import Remembered, load_embedder
 from engram.recall.retrieve.hybrid import Hybrid
-from engram.recall.retrieve.iterative import Iterative
+from engram.recall.retrieve.iterative import Iterative, Searcher
 from engram.recall.write.structural_memory import KINDS, StructuralMemory
 from engram.store.sqlite import Store
 from engram.study.qa_memory import answered, asked, married
@@ -17,7 +17,7 @@ from engram.study.trial import Criterion, Scale, Study
 from engram.world.biographies import Biographies
 
 DENSE = Hybrid(lexical=0, neighbours=0)
-SEARCHES = {"single": DENSE, "rerank": Hybrid(neighbours=0), "iterative": Iterative(by=DENSE)}
+SEARCHES: Mapping[str, Searcher] = {"single": DENSE, "rerank": Hybrid(neighbours=0), "iterative": Iterative(by=DENSE)}
 WORDS = 100
 
 
@@ -30,8 +30,16 @@ class Structures(Study):
     Here: biographies of people who do not exist, by rule; questions of one and of two hops (`study.qa_memory`);
     MiniLM's cosine in one step, the same with BM25 (the rerank of its candidates by words), and two rounds of
     `Iterative`. Noise are biographies of others. A question counts as answered where a piece among the first 100
-    retrieved words names the person and holds the answer, so every structure has the same room. No model reads. Thresholds are from
-    the claim; a look at seed 100 changed none of them, nor any setting.
+    retrieved words names the person and holds the answer, so every structure has the same room. No model reads.
+    Thresholds are from the claim; a look at seed 100 changed none of them, nor any setting.
+
+    Iterative retrieval is best throughout (0.54 of questions, rerank 0.44, one step 0.41), and structures have their
+    own strengths: chunks hold all answers of one hop, facts most of two hops when searched iteratively. Mixed
+    memories (0.53) are behind chunks (0.60) and facts (0.57). Tried: other room, on seeds 100 and 101. A mixed memory
+    says everything up to four times, which fills the words retrieved: with 50 words it is 0.02 behind the best alone,
+    with 200 and 400, where chunks of several people fit, 0.15 to 0.22. What it loses by noise is then least of all
+    (-0.02 to 0.00, where the four lose 0.02 to 0.13), as the paper says; with 100 words no memory loses more than 0.04
+    in any seed, and summaries of one seed gain 0.06, since what tells a text from others is weighed with more others.
     """
 
     claim = "mixed memories do best over all tasks and lose least by noise; iterative retrieval does best"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from engram.recall.write.verbs import PARTICIPLES, PAST, PLACES, THIRD
+from engram.recall.write.verbs import PARTICIPLES, PAST, PLACES, ROLES, THIRD
 
 _BE = frozenset("is are was were has have had been".split())
 _MODAL = frozenset("does did can could may might must shall should will would".split())
 _MORE_PAST = frozenset("played liked loved enjoyed spoke studied learned grew owned earned became moved joined".split())
 _MORE = frozenset(
-    "plays likes loves enjoys speaks studies learns grows owns earns becomes moves joins comes says gives gets".split()
+    "belongs contains lasts remains stays plays likes loves enjoys speaks studies learns grows owns earns".split()
+    + "becomes moves joins comes says gives gets".split()
 )
 _PREPOSITIONS = frozenset("as at by for from in into near of off on to up with".split())
 _PARTICIPLE = re.compile(r"been|[a-z]+(?:ed|en|ing|orn)")
@@ -51,7 +52,7 @@ def clauses(sentence: str, last: str = "") -> list[Clause]:
     out: list[Clause] = []
     for part in _beside(body) or _independent(body):
         named = _named(part, last)
-        who = subject(named)
+        who = subject(named) or _apposed(named)
         out += [Clause(f"{_upper(one)}{end or '.'}", who) for one in _sharing(named, who)]
         last = stands_for(who) or last
     return out
@@ -102,6 +103,12 @@ def stands_for(who: str) -> str:
     return found[-1] if found else who
 
 
+def _apposed(clause: str) -> str:
+    """X of "X, a nurse, does"; else ""."""
+    found = re.match(r"([A-Z][\w' -]{0,60}), (?:an?|the) [^,]+, (\w+)", clause)
+    return found[1] if found and found[2] in VERBS and not _OPENER.match(clause) else ""
+
+
 def _beside(body: str) -> list[str]:
     """What "X, which ..., does" says beside and what it says of X; nothing for another sentence."""
     aside = _ASIDE.fullmatch(body)
@@ -137,9 +144,11 @@ def _named(clause: str, last: str) -> str:
     if not found or not last:
         return clause
     place = bool(PLACES & set(last.split()))
-    thing = found[0].lower() in ("it", "its")
-    person = PERSON.fullmatch(last) and not place
-    if (thing and person) or (place and not thing):
+    person = not place and bool(PERSON.fullmatch(last) or re.fullmatch(r"[A-Z]\w+", last))
+    if found[0].lower() in ("it", "its"):
+        if PERSON.fullmatch(last) and not place:
+            return clause
+    elif not person and not (re.match("(?:The|A|An) ", last) and last.lower().endswith(tuple(ROLES))):
         return clause
     rest = clause[found.end() :]
     if found[0].lower() in ("his", "her", "its"):

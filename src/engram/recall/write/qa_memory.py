@@ -89,7 +89,7 @@ class QAMemory:
             yield home[pair.engram], pair.question, pair.answer, pair.statement
         for fact in plain:
             found = triple(fact.text)
-            if found:
+            if found and not re.search("[,;:] ", found[2]):
                 yield home[fact.id], asks(*found), found[2], fact.text
             else:
                 for pair in Pairs().write([fact]):
