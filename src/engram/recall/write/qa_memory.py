@@ -48,7 +48,7 @@ class QAMemory:
     >>> [op.engram.text for op in QAMemory().write("Marta Kask was born in Velm. She sells tea.")]
     ['Who sells tea? Marta Kask', 'What does Marta Kask sell? tea', 'Where was Marta Kask born? Velm']
 
-    References: Chen et al. 2022, arXiv:2204.04581, introduction; Lewis et al. 2021 (PAQ), arXiv:2102.07033.
+    References: Chen et al. 2022, arXiv:2204.04581, abstract; Lewis et al. 2021 (PAQ), arXiv:2102.07033.
     """
 
     def __init__(self, *, longest: int = 12) -> None:

@@ -39,7 +39,7 @@ class StructuralMemory:
     >>> [op.engram.text for op in StructuralMemory(kinds=("triple",)).write("Marta was born in Velm and sells tea.")]
     ['Marta; was born in; Velm', 'Marta; sells; tea']
 
-    References: Zeng et al. 2024, arXiv:2412.15266, section 3 on memory structures.
+    References: Zeng et al. 2024, arXiv:2412.15266, abstract.
     """
 
     def __init__(self, *, kinds: tuple[str, ...] = KINDS, sentences: int = 2) -> None:
