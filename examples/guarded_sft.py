@@ -24,14 +24,15 @@ from engram.world.people import people
 def tuned(model: str, trainer: type, folder: str, epochs: int) -> LanguageModel:
     """The model after ordinary fine-tuning on twenty facts with this trainer."""
     lm = load(model)
+    lm.model.float()  # small steps are lost in bfloat16 weights; the trainer still computes in it
     facts = [f for person in people(2, seed=1) for f in person]
     rows = [lm.example([{"role": "user", "content": f.question}], f.answer) for f in facts]
     config = SFTConfig(
         output_dir=folder,
         num_train_epochs=epochs,
         per_device_train_batch_size=10,
-        learning_rate=5e-5,
-        bf16=lm.model.dtype == torch.bfloat16,
+        learning_rate=1e-4,
+        bf16=model != "tiny",
         use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=False,
         save_strategy="no",
@@ -47,7 +48,7 @@ def main() -> None:
     """Both runs, and by how much general loss rose in each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=20)
     args = parser.parse_args()
     before = general.mean_loss(general.loss(load(args.model)))
     guarded = with_strategies(SFTTrainer, [SelfReplay(examples=64, length=48), KL(replace=True)])

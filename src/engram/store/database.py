@@ -70,8 +70,10 @@ class Database:
     def _fresh(self) -> bool:
         """Whether the file holds nothing yet; raises when it holds something that is not ours."""
         try:
-            ours, form = self.value("PRAGMA application_id"), self.value("PRAGMA user_version")
-            tables = self.value("SELECT count(*) FROM sqlite_master")
+            ours, form, tables = self.rows(
+                "SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_master)"
+                " FROM pragma_application_id AS a, pragma_user_version AS v"
+            )[0]  # in one statement: another process may be making the tables
         except Damaged as error:
             raise BadInput(f"{self.path} is not a memory's database; give another folder") from error
         if ours == 0 and form == 0 and tables == 0:
