@@ -123,3 +123,19 @@ def test_in_dialogues_it_counts_who_speaks(memory: Memory) -> None:
         found = memory.recall(f"To whom did {who} sell the boat?", k=1)[0]
         assert memory.store.get([found.id])[0].speaker == who
     assert memory.recall("boat", k=1, where={"speaker": "Ann"})[0].text == turns[0][1]
+
+
+def test_what_is_learned_under_a_key_is_kept_current_too(memory: Memory) -> None:
+    def pair(answer: str) -> dict[str, str]:
+        return {"question": "Where does Marta live?", "answer": answer, "key": "marta/home"}
+
+    memory.learn([pair("in Velm")], budget=1e9)
+    done = memory.learn([pair("in Osthaven")], budget=1e9)
+    assert [(e.answer, e.state) for e in memory.history("marta/home")] == [
+        ("in Velm", "superseded"),
+        ("in Osthaven", "active"),
+    ]
+    assert memory.store.get(list(done.taught))[0].answer == "in Osthaven"
+    assert memory.learn([pair("in Velm")], budget=1e9).committed
+    assert [e.answer for e in memory.history("marta/home")][-1] == "in Velm"
+    assert memory.check() == []

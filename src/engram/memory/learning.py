@@ -18,6 +18,7 @@ from engram.exam import recall as exams
 from engram.exam.interval import fallen, summary
 from engram.memory import recipe as recipes
 from engram.memory.lessons import Lesson, examples
+from engram.memory.remembering import keep
 from engram.memory.versions import Weighing, pack_adapter, pack_state, room
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _commit(
     store = memory.store
     vectors = memory.embed([d.text for d in drafts])
     with store.transaction():
-        stored = store.add(drafts, vectors)
+        stored = keep(memory, drafts, vectors)
         renamed = {d.id: s.id for d, s in zip(drafts, stored, strict=True)}
         lessons = [Lesson(renamed.get(x.engram, x.engram), x.question, x.answer) for x in lessons]
         taught = tuple(dict.fromkeys(x.engram for x in lessons))

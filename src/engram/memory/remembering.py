@@ -36,18 +36,24 @@ def remember(
     if update:
         drafts, told = _updated(memory, drafts, vectors, progress)
     with memory.store.transaction():
-        for target, key in told.items():
-            memory.store.update([target], key=key)
-        stored: list[Engram] = []
-        for start, end in _runs(drafts):
-            part = _renamed(memory, [_dated(memory, d) for d in drafts[start:end]])
-            added = memory.store.add(part, vectors[start:end])
-            settle(memory.store, added)
-            stored += added
+        for target in memory.store.find(list(told)):
+            memory.store.update([target], key=told[target])
+        stored = keep(memory, drafts, vectors)
         _reread(memory, source, stored)
-        if any(d.speaker for d in drafts) and not memory.store.setting("speakers"):
-            memory.store.set_setting("speakers", True)
         return memory.store.get([e.id for e in stored])
+
+
+def keep(memory: Memory, drafts: Sequence[Engram], vectors: Vectors) -> list[Engram]:
+    """Add drafts and settle what is current of their keys; call it inside a transaction."""
+    stored: list[Engram] = []
+    for start, end in _runs(drafts):
+        part = _renamed(memory, [_dated(memory, d) for d in drafts[start:end]])
+        added = memory.store.add(part, vectors[start:end])
+        settle(memory.store, added)
+        stored += added
+    if any(d.speaker for d in drafts) and not memory.store.setting("speakers"):
+        memory.store.set_setting("speakers", True)
+    return stored
 
 
 def history(memory: Memory, what: str) -> list[Engram]:
@@ -59,7 +65,7 @@ def history(memory: Memory, what: str) -> list[Engram]:
         line = memory.store.keyed(engram.key, engram.owner) if engram.key else [engram]
     if not line:
         raise Unknown(f"no engram and no key {what!r} here; look for one with engram recall QUERY")
-    return sorted(line, key=lambda e: e.since)
+    return sorted(line, key=lambda e: seconds(e.since) or 0.0)
 
 
 def archive(memory: Memory, ids: Sequence[str], *, back: bool) -> list[Engram]:
