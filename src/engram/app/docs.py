@@ -211,7 +211,8 @@ def _strategies() -> dict[str, str]:
     from engram.app import bench
 
     results = catalogue.ROOT.parents[1] / "bench" / "results"
-    taught = [json.loads(_read(f)) for f in sorted(results.glob("learn*.json"))]
+    taught = [json.loads(_read(f)) for f in results.glob("learn*.json")]
+    taught.sort(key=lambda table: (-table["facts"], table["seed"]))
     if not taught:
         return {}
     parts = [f"{MADE}# Which strategy\n\n{WHICH}"]
@@ -239,7 +240,7 @@ def _overheads(found: dict[str, Any]) -> str:
         rows.append((f"`{name}`", f"{row['ratio']:.2f}", f"{row['seconds_around']:.1f} s", *sizes))
     head = ("strategy", "time of a step", "around the stage", "state kept", "peak memory")
     words = (
-        f"Second of two stages, {found['steps']} steps of {found['batch']} examples, {found['model']}, "
+        f"{found['note'] + ' ' if 'note' in found else ''}Second of two stages, {found['steps']} steps of {found['batch']} examples, {found['model']}, "
         f"{found['threads']} threads; time beside plain fine-tuning, which ran before, between and after."
     )
     return f"## What a step costs\n\n{words}\n\n{_table(head, rows)}"

@@ -16,7 +16,8 @@ class DERpp(Strategy):
     """Keeps a reservoir of examples with the logits of the moment, and replays both in two draws.
 
     Logits carry more of the old function than labels do; the second draw with labels keeps the
-    buffer honest when logits were stored early.
+    buffer honest when logits were stored early. Two draws beside the new examples make three batches of
+    every step, so it takes two and a half times plain fine-tuning's (bench/results/strategies.json).
 
     L = CE(new) + alpha mean (z(x') - z')^2 + beta CE(x'', y''), two independent draws from the buffer
 

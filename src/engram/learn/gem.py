@@ -18,7 +18,9 @@ class GEM(Strategy):
 
     Every earlier stage keeps a few examples, and its gradient on them is one constraint; the nearest
     step that meets all of them adds a little of each constraint's gradient, found in as many unknowns
-    as there are stages.
+    as there are stages. All that is kept is read and differentiated at every step, which takes several
+    times plain fine-tuning's time and grows with the stages (bench/results/strategies.json);
+    `examples` bounds it.
 
     g <- g + sum_k v_k g_k, v = argmin_{v >= gamma} 1/2 v' P v + q' v, P_kl = g_k . g_l, q_k = g_k . g
     whenever some q_k < 0, with g_k the gradient of CE on the examples kept of stage k
