@@ -239,9 +239,10 @@ def _overheads(found: dict[str, Any]) -> str:
         sizes = (f"{row[k] / 2**20:,.0f} MiB" for k in ("state_bytes", "peak_rss_bytes"))
         rows.append((f"`{name}`", f"{row['ratio']:.2f}", f"{row['seconds_around']:.1f} s", *sizes))
     head = ("strategy", "time of a step", "around the stage", "state kept", "peak memory")
+    note = f"{found['note']} " if "note" in found else ""
     words = (
-        f"{found['note'] + ' ' if 'note' in found else ''}Second of two stages, {found['steps']} steps of {found['batch']} examples, {found['model']}, "
-        f"{found['threads']} threads; time beside plain fine-tuning, which ran before, between and after."
+        f"{note}Second of two stages, {found['steps']} steps of {found['batch']} examples, {found['model']}, "
+        f"threads: {found['threads']}; time beside plain fine-tuning, which ran before, between and after."
     )
     return f"## What a step costs\n\n{words}\n\n{_table(head, rows)}"
 
