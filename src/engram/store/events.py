@@ -162,10 +162,14 @@ def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[En
 
 def fetch(db: Database, ids: Sequence[str]) -> list[Engram]:
     """Engrams in the order asked for; `Unknown` names the first that is not there."""
-    found = find(db, ids)
+    return ordered(find(db, ids), ids, str(db.path.parent))
+
+
+def ordered(found: dict[str, Engram], ids: Sequence[str], place: str) -> list[Engram]:
+    """What was found in the order asked for; `Unknown` names the first that is not there."""
     for i in ids:
         if i not in found:
-            raise Unknown(f"no engram {i!r} in {db.path.parent}; it may have been forgotten (list them: engram log)")
+            raise Unknown(f"no engram {i!r} in {place}; it may have been forgotten (list them: engram log)")
     return [found[i] for i in ids]
 
 

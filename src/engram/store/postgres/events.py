@@ -15,9 +15,9 @@ from psycopg.types.json import Jsonb
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from engram.core.errors import BadInput, Unknown
+from engram.core.errors import BadInput
 from engram.core.records import Engram
-from engram.store.events import digest, now, payload, seconds
+from engram.store.events import digest, now, ordered, payload, seconds
 from engram.store.postgres.server import Server
 from engram.store.postgres.terms import Terms
 
@@ -138,11 +138,7 @@ def change(db: Server, ids: Sequence[str], changes: dict[str, Any]) -> list[Engr
 
 def fetch(db: Server, ids: Sequence[str]) -> list[Engram]:
     """Engrams in the order asked for; `Unknown` names the first that is not there."""
-    found = find(db, ids)
-    for i in ids:
-        if i not in found:
-            raise Unknown(f"no engram {i!r} in {db.place}; it may have been forgotten (list them: engram log)")
-    return [found[i] for i in ids]
+    return ordered(find(db, ids), ids, db.place)
 
 
 def find(db: Server, ids: Sequence[str]) -> dict[str, Engram]:
