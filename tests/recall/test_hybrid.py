@@ -29,7 +29,6 @@ class Fixed:
 
     def __init__(self, words: dict[str, float], meaning: dict[str, float], near: dict[str, tuple[str, ...]]) -> None:
         self.words, self.meaning, self.near = words, meaning, near
-        self.history: dict[str, list[str]] = {}
 
     def lexical(self, query, k, at=None, where=None):
         return sorted(self.words.items(), key=lambda p: -p[1])[:k]
@@ -39,9 +38,6 @@ class Fixed:
 
     def cosine(self, vector, ids):
         return {i: self.meaning[i] for i in ids if i in self.meaning}
-
-    def lines(self, ids):
-        return {i: self.history[i] for i in ids if i in self.history}
 
     def neighbours(self, ids, at=None, where=None):
         return {i: self.near.get(i, ()) for i in ids}
@@ -134,12 +130,3 @@ def test_an_empty_memory_is_searched_without_error(tmp_path: Path) -> None:
 def test_weights_that_make_no_sense_are_refused(bad: dict) -> None:
     with pytest.raises(BadInput):
         Hybrid(**bad)
-
-
-def test_a_fact_is_found_by_what_was_said_of_it_before() -> None:
-    store = Fixed({}, {"now": 0.1, "other": 0.5, "before": 0.8}, {})
-    store.history = {"now": ["before"]}
-    hits = Hybrid(neighbours=0.0).search(store, Letters(), "q", 3, where={"id": "now"})
-    scores = {h.id: h.score for h in hits}
-    assert scores["now"] == pytest.approx(scores["before"])
-    assert scores["now"] > scores["other"]

@@ -10,8 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engram.core.errors import BadInput
+from engram.core.records import Engram
 from engram.store.base import AnyStore
+from engram.store.current import settle
 from engram.store.search import words
+from engram.store.sqlite import Store
 
 
 def ids(found: list[tuple[str, float]]) -> list[str]:
@@ -162,6 +165,49 @@ def test_time_selects_what_held_then(store: AnyStore, make) -> None:
     assert found("3000-01-01") == {"new", "later", "always"}
     with pytest.raises(BadInput, match="'last week' is not a time"):
         store.lexical("boss", 9, "last week")
+
+
+def told(store: AnyStore, engram: Engram, vector: list[float]) -> None:
+    settle(store, store.add([engram], [vector]))
+
+
+def test_a_fact_is_found_by_every_wording_under_its_key(store: AnyStore, make) -> None:
+    x, y = [1.0, 0, 0, 0], [0, 1.0, 0, 0]
+    told(store, make("old", "works at the brewery", key="Ann/employer", valid_from="2020-01-01"), x)
+    told(store, make("new", "was hired by the mill", key="Ann/employer", valid_from="2022-01-01"), y)
+    told(store, make("hers", "was at the brewery once", owner="o", key="Ann/employer", valid_from="2021-01-01"), x)
+    told(store, make("gone", "brewery", state="superseded", valid_to="2021-01-01"), x)
+    told(store, make("else", "likes the brewery's beer"), [1.0, 1.0, 0, 0])
+    assert set(ids(store.lexical("brewery", 9))) == {"new", "hers", "else"}
+    assert set(ids(store.lexical("mill", 9, "2020-06-01"))) == {"old"}
+    assert ids(store.lexical("employer", 9, "2019-01-01")) == []
+    assert set(ids(store.lexical("employer", 9, where={"owner": None}))) == {"new"}
+    assert set(ids(store.lexical("employer", 9, where={"owner": "o"}))) == {"hers"}
+    assert store.dense(x, 9, where={"owner": None}) == [("new", pytest.approx(1.0)), ("else", pytest.approx(0.5**0.5))]
+    assert store.dense(x, 1, "2020-06-01", {"owner": None}) == [("old", pytest.approx(1.0))]
+    assert store.check() == []
+
+
+def test_many_wordings_of_one_fact_do_not_crowd_out_others(store: AnyStore, make) -> None:
+    for n in range(40):
+        told(
+            store,
+            make(f"count{n}", f"the counter shows {n}", key="counter", valid_from=f"2020-01-01T00:{n:02}"),
+            [1, 0, 0, 0],
+        )
+    told(store, make("shop", "a shop with a counter of oak and more words than that"), [1, 1, 0, 0])
+    assert ids(store.lexical("counter", 2)) == ids(store.dense([1, 0, 0, 0], 2)) == ["count39", "shop"]
+    assert ids(store.lexical("counter", 2, "2020-01-01T00:05:30")) == ["count5", "shop"]
+    store.erase(["count39"])
+    assert ids(store.lexical("counter", 2)) == ["shop"]
+
+
+def test_wordings_are_found_in_index_files_too(sqlite_store: Store, make) -> None:
+    test_a_fact_is_found_by_every_wording_under_its_key(sqlite_store, make)
+    before = [sqlite_store.lexical(q, 9, at) for q in ("brewery", "mill", "employer") for at in (None, "2020-06-01")]
+    sqlite_store.fold()
+    after = [sqlite_store.lexical(q, 9, at) for q in ("brewery", "mill", "employer") for at in (None, "2020-06-01")]
+    assert after == before
 
 
 def test_where_filters_fields_and_metadata(store: AnyStore, make) -> None:

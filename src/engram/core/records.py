@@ -24,8 +24,8 @@ class Engram(Record):
 
     `at` (when it was said), `valid_from` and `valid_to` (when it is true) are ISO-8601 strings in UTC; `created` is
     when it was stored. `question` and `answer` are set when the memory was given as a pair. `key` names what it is a
-    fact about: of those with the same key and owner one is current, the others are its history. `parents` are the
-    ids of the engrams that it was made from.
+    fact about: of those with the same key and owner one is current, the others are its history; its words are
+    searched with the text, unless it begins with "#". `parents` are the ids of the engrams that it was made from.
     """
 
     id: str
@@ -51,6 +51,15 @@ class Engram(Record):
     def since(self) -> str:
         """From when it holds, as far as is known: when it became true, was said, or was stored."""
         return self.valid_from or self.at or self.created
+
+    @property
+    def indexed(self) -> str:
+        """What a search reads: the text, and before it the key, where that is words.
+
+        >>> Engram(id="a", text="She sold the Volvo.", key="Marta/car", created="").indexed
+        'Marta/car: She sold the Volvo.'
+        """
+        return self.text if self.key is None or self.key.startswith("#") else f"{self.key}: {self.text}"
 
 
 class Op(Record):

@@ -296,7 +296,7 @@ def _commit(memory: Memory, gone: dict[str, Gone], seen: set[str], removal: Remo
     """Everything that changes, in one transaction; `finish` may be repeated."""
     store, ids = memory.store, list(gone)
     rests = [g.rest for g in gone.values() if g.rest is not None]
-    vectors = memory.embed([r.text for r in rests]) if rests else None
+    vectors = memory.embed([r.indexed for r in rests]) if rests else None
     with store.transaction():
         names = {r.id: s.id for r, s in zip(rests, store.add(rests, vectors), strict=True)}
         if removal is not None:

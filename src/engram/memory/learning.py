@@ -201,7 +201,7 @@ def _commit(
     work: Path,
 ) -> Learned:
     store = memory.store
-    vectors = memory.embed([d.text for d in drafts])
+    vectors = memory.embed([d.indexed for d in drafts])
     with store.transaction():
         stored = keep(memory, drafts, vectors)
         renamed = {d.id: s.id for d, s in zip(drafts, stored, strict=True)}

@@ -98,7 +98,7 @@ def _dated(memory: Memory, draft: Engram) -> Engram:
 def _embedded(memory: Memory, drafts: Sequence[Engram], progress: Progress | None) -> Vectors:
     vectors: list[Vectors] = []
     for at in range(0, len(drafts), 256):
-        vectors.append(memory.embed([d.text for d in drafts[at : at + 256]]))
+        vectors.append(memory.embed([d.indexed for d in drafts[at : at + 256]]))
         if progress:
             progress("embedding", min(at + 256, len(drafts)), len(drafts))
     return np.concatenate(vectors)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
+from engram.core.errors import BadInput
 from engram.core.records import Brief, Certificate, Engram, Form, Item, Result, State, Version
 from engram.store import history
 from engram.store.folder import Folder
@@ -101,7 +102,12 @@ class AnyStore(ABC):
         key: str | None = KEEP,
         position: int = KEEP,
     ) -> list[Engram]:
-        """Change what is given of these engrams, each change an event; gives them as they are now."""
+        """Change what is given of these engrams, each change an event; gives them as they are now.
+
+        A key given so late names a line only, and begins with "#": `BadInput` for one of words.
+        """
+        if key is not KEEP and key is not None and not key.startswith("#"):
+            raise BadInput(f"the key {key!r} is given too late to be searched by; give it with the engram, or '#{key}'")
         told = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
         changes: dict[str, Any] = {k: v for k, v in told.items() if v is not KEEP}
         if forms is not KEEP:
@@ -140,7 +146,8 @@ class AnyStore(ABC):
 
         Finds engrams that are active, have a text form and hold now. With `at` (ISO time) those that
         held then, superseded ones included. `where` filters by equality on fields or metadata keys;
-        None means missing.
+        None means missing. A fact with a key is found by the words of the key, and by all that was said
+        under it that `where` lets through.
         """
 
     @abstractmethod
@@ -154,10 +161,6 @@ class AnyStore(ABC):
     @abstractmethod
     def neighbours(self, ids: Sequence[str], at: str | None = None, where: Where = None) -> dict[str, tuple[str, ...]]:
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
-
-    @abstractmethod
-    def lines(self, ids: Sequence[str]) -> dict[str, list[str]]:
-        """For those of these engrams that have one, their history: the superseded ones with their key and owner."""
 
     @abstractmethod
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:

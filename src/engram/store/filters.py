@@ -19,6 +19,7 @@ _COLUMNS = set(Engram.model_fields) - {"forms", "metadata"}
 _KEPT = 16
 _EVER = 9e99
 _PAST = "instr(forms, 'text') > 0 AND state = 'superseded' AND ends IS NOT NULL"
+_SAID = "key IS NOT NULL AND instr(forms, 'text') > 0 AND state IN ('active', 'superseded')"
 
 
 class Filters:
@@ -36,6 +37,7 @@ class Filters:
         self._last = 0
         self._live: Mask = np.zeros(0, np.bool_)
         self._past: dict[int, None] = {}
+        self._said: Mask | None = None
         self._spans: NDArray[np.float64] | None = None
         self._where: dict[str, tuple[str, list[Any], Mask]] = {}
         self._made: dict[str, tuple[float, Mask | None]] = {}
@@ -48,6 +50,10 @@ class Filters:
         self._live[gone[gone <= last]] = False
         self._live[[r for (r,) in self._db.rows("SELECT row FROM engrams WHERE live = 0")]] = False
         self._past = dict.fromkeys(r for (r,) in self._db.rows(f"SELECT row FROM engrams WHERE live = 0 AND {_PAST}"))
+        said = [r for (r,) in self._db.rows(f"SELECT row FROM engrams WHERE {_SAID}")]
+        if said:
+            self._said = np.zeros(last + 1, np.bool_)
+            self._said[said] = True
         timed = self._db.rows("SELECT row, starts, ends FROM engrams WHERE starts IS NOT NULL OR ends IS NOT NULL")
         self._bind(timed)
 
@@ -57,6 +63,8 @@ class Filters:
         if last >= len(self._live):
             more = last + 1 - len(self._live) + len(self._live) // 16
             self._live = np.concatenate([self._live, np.zeros(more, np.bool_)])
+            if self._said is not None:
+                self._said = np.concatenate([self._said, np.zeros(more, np.bool_)])
             if self._spans is not None:
                 self._spans = np.concatenate([self._spans, np.tile([[-_EVER], [_EVER]], more)], 1)
             for key, (condition, values, mask) in self._where.items():
@@ -68,9 +76,13 @@ class Filters:
             return
         self._made.clear()
         timed = []
-        among = f"SELECT row, live, {_PAST}, starts, ends FROM engrams WHERE row IN ({{}})"
-        for row, live, past, starts, ends in self._db.among(among, rows):
+        among = f"SELECT row, live, {_PAST}, {_SAID}, starts, ends FROM engrams WHERE row IN ({{}})"
+        for row, live, past, said, starts, ends in self._db.among(among, rows):
             self._live[row] = live
+            if said and self._said is None:
+                self._said = np.zeros(len(self._live), np.bool_)
+            if self._said is not None:
+                self._said[row] = bool(said)
             self._past.pop(row, None)
             if past and not live:
                 self._past[row] = None
@@ -108,6 +120,16 @@ class Filters:
             self._made.clear()
         self._made[key] = (until, found)
         return found
+
+    def wordings(self, at: str | None, where: Where) -> tuple[Mask | None, Mask | None]:
+        """The rows that may be found (None: all), and those that are wordings of a fact that may be found besides."""
+        mask = self.mask(at, where)
+        if mask is None or self._said is None:
+            return mask, None
+        said = self._said & ~mask
+        if where:
+            said &= self._chosen(where)
+        return mask, said if said.any() else None
 
     def _bind(self, timed: list[tuple[int, float | None, float | None]]) -> None:
         if timed and self._spans is None:

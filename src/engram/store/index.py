@@ -23,6 +23,8 @@ from engram.store.tokens import Tokens
 Rows = NDArray[np.int64]
 KEY = "index"
 GONE = "erased rows"
+INDEXED = "CASE WHEN key IS NULL OR key LIKE '#%' THEN text ELSE key || ': ' || text END"
+"""What a search reads of an engram, as `Engram.indexed` tells."""
 TAIL = 4_096
 _FACTOR = 8
 _TEXTS = 20_000
@@ -215,7 +217,8 @@ class Index:
 
     def _texts(self, after: int, top: int) -> Iterator[tuple[Rows, list[str], list[str]]]:
         while part := self._db.rows(
-            "SELECT row, id, text FROM engrams WHERE row > ? AND row <= ? ORDER BY row LIMIT ?", (after, top, _TEXTS)
+            f"SELECT row, id, {INDEXED} FROM engrams WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
+            (after, top, _TEXTS),
         ):
             yield np.array([r for r, _, _ in part], np.int64), [i for _, i, _ in part], [t for _, _, t in part]
             after = part[-1][0]

@@ -43,7 +43,7 @@ def import_lines(
     def put() -> None:
         nonlocal done
         engrams, vectors = [e for e, _ in part], [v for _, v in part]
-        given: Any = vectors if vectors[0] is not None else embed([e.text for e in engrams]) if embed else None
+        given: Any = vectors if vectors[0] is not None else embed([e.indexed for e in engrams]) if embed else None
         try:
             store.add(engrams, given)
         except (EngramError, ValueError) as error:

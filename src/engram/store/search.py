@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
-from engram.store import history
+from engram.store import history, wordings
 from engram.store.cells import Cells
 from engram.store.database import Database
 from engram.store.filters import Filters, Mask, Where, condition
@@ -26,6 +27,7 @@ _TERMS = 48
 _FOLLOWED = 20_000
 _REMEMBERED = 20_000
 _POSTINGS = 4_000_000
+_LINE = "SELECT e.row, e.key, e.owner FROM engrams AS e WHERE {}"
 
 
 class Search:
@@ -52,28 +54,33 @@ class Search:
         """The k best by stemmed BM25 (k1 = 1.2, b = 0.75), best first, higher is better."""
         with self._db.lock:
             self._refresh()
-            mask = self._filters.mask(at, where)
             self._tail.read_words()
             terms = dict.fromkeys(t for word in words(query)[:_TERMS] for t in self._tokens.of(word))
-            asked = [found for t in terms if (found := self._asked_for(t, mask)) is not None]
-            return self._named(*self._ranker.best(asked, k))
+
+            def best(n: int, mask: Mask | None) -> tuple[Rows, NDArray[Any]]:
+                return self._ranker.best([a for t in terms if (a := self._asked_for(t, mask)) is not None], n)
+
+            return self._found(best, k, at, where)
 
     def dense(self, vector: Any, k: int, at: str | None, where: Where) -> list[Ranked]:
         """The k best by cosine, best first: exactly up to 16,384 engrams, above that as `Cells` tells."""
         with self._db.lock:
             self._refresh()
-            mask = self._filters.mask(at, where)
             one = self._unit(vector)
             if one is None or k < 1:
                 return []
-            found = [s.cells.search(one, k, mask) for s in self._segments]
-            found.append(self._tail.search(one, mask))
-            rows, scores = np.concatenate([r for r, _ in found]), np.concatenate([s for _, s in found])
-            if len(rows) > k:
-                edge = np.partition(scores, len(rows) - k)[len(rows) - k]
-                rows, scores = rows[scores >= edge], scores[scores >= edge]
-            order = np.lexsort((rows, -scores))[:k]
-            return self._named(rows[order], scores[order])
+
+            def best(n: int, mask: Mask | None) -> tuple[Rows, NDArray[Any]]:
+                found = [s.cells.search(one, n, mask) for s in self._segments]
+                found.append(self._tail.search(one, mask))
+                rows, scores = np.concatenate([r for r, _ in found]), np.concatenate([s for _, s in found])
+                if len(rows) > n:
+                    edge = np.partition(scores, len(rows) - n)[len(rows) - n]
+                    rows, scores = rows[scores >= edge], scores[scores >= edge]
+                order = np.lexsort((rows, -scores))[:n]
+                return rows[order], scores[order]
+
+            return self._found(best, k, at, where)
 
     def cosine(self, vector: Any, ids: list[str]) -> dict[str, float]:
         """The cosine of each of these engrams with a vector; those without a vector are left out."""
@@ -146,6 +153,35 @@ class Search:
             self._filters.extend(last)
             self._filters.mend(list(dict.fromkeys(row for kind, row in told if kind in ("added", "changed"))))
         self._seen = seen
+
+    def _found(
+        self, best: Callable[[int, Mask | None], tuple[Rows, NDArray[Any]]], k: int, at: str | None, where: Where
+    ) -> list[Ranked]:
+        """The k best rows that a search brings, by name; of a fact with a history by any of its wordings."""
+        mask, said = self._filters.wordings(at, where)
+        if mask is None or said is None:
+            return self._named(*best(k, mask))
+        every, shown = mask | said, mask
+
+        def search(n: int) -> list[tuple[int, float]]:
+            rows, scores = best(n, every)
+            return list(zip(rows.tolist(), scores.tolist(), strict=True))
+
+        def holding(rows: Sequence[int]) -> dict[int, int]:
+            known = {r: r for r in rows if shown[r]}
+            return known | self._holding([r for r in rows if r not in known], at, where)
+
+        told = wordings.found(search, holding, k)
+        return self._named(np.array([r for r, _ in told], np.int64), np.array([s for _, s in told], np.float64))
+
+    def _holding(self, rows: Sequence[int], at: str | None, where: Where) -> dict[int, int]:
+        """For each wording the row of the same key and owner that the filters let through."""
+        of = {r: (key, owner) for r, key, owner in self._db.among(_LINE.format("e.row IN ({})"), rows)}
+        told, values = condition(at, where)
+        keys = list(dict.fromkeys(key for key, _ in of.values()))
+        line = _LINE.format(f"e.key IN ({{}}) AND {told}") + " ORDER BY e.row"
+        now = {(key, owner): row for row, key, owner in self._db.among(line, keys, values)}
+        return {r: now[one] for r, one in of.items() if one in now}
 
     def _asked_for(self, term: str, mask: Mask | None) -> Asked | None:
         """A word's postings. What is not filtered is kept until something is added, up to four million of them."""

@@ -147,7 +147,8 @@ class Store(AnyStore):
 
         Finds engrams that are active, have a text form and hold now. With `at` (ISO time) those that
         held then, superseded ones included. `where` filters by equality on fields or metadata keys;
-        None means missing.
+        None means missing. A fact with a key is found by the words of the key, and by all that was said
+        under it that `where` lets through.
         """
         return self._search.lexical(query, k, at, where)
 
@@ -170,17 +171,6 @@ class Store(AnyStore):
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
-
-    def lines(self, ids: Sequence[str]) -> dict[str, list[str]]:
-        """For those of these engrams that have one, their history: the superseded ones with their key and owner."""
-        found: dict[str, list[str]] = {}
-        for one, earlier in self.db.among(
-            "SELECT o.id, e.id FROM engrams AS o CROSS JOIN engrams AS e ON e.key = o.key AND e.owner IS o.owner"
-            " AND e.row <> o.row AND e.state = 'superseded' WHERE o.key IS NOT NULL AND o.id IN ({})",
-            ids,
-        ):
-            found.setdefault(one, []).append(earlier)
-        return found
 
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engram.store.database import Database
 from engram.store.filters import Mask
-from engram.store.index import Index, unit
+from engram.store.index import INDEXED, Index, unit
 from engram.store.postings import Ranker
 from engram.store.tokens import Tokens
 
@@ -62,7 +62,7 @@ class Tail:
     def read_words(self) -> None:
         """Take in the words of what was added since."""
         while part := self._db.rows(
-            "SELECT row, text FROM engrams WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
+            f"SELECT row, {INDEXED} FROM engrams WHERE row > ? AND row <= ? ORDER BY row LIMIT ?",
             (self._worded, self.top, _PORTION),
         ):
             rows = np.array([r for r, _ in part], np.int64)

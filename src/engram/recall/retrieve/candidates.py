@@ -29,8 +29,6 @@ class Index(Protocol):
         self, ids: Sequence[str], at: str | None = None, where: Where = None
     ) -> dict[str, tuple[str, ...]]: ...
 
-    def lines(self, ids: Sequence[str]) -> dict[str, list[str]]: ...
-
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]: ...
 
     def get(self, ids: Sequence[str]) -> list[Engram]: ...
@@ -56,20 +54,6 @@ class Candidates(NamedTuple):
         words = np.concatenate([self.words, np.full(len(new), self.unranked)])
         meaning = np.concatenate([self.meaning, [told.get(i, self.furthest) for i in new]])
         return self._replace(ids=[*self.ids, *new], words=words, meaning=meaning)
-
-    def recollected(self, store: Index, some: Sequence[int]) -> Candidates:
-        """These, with `some` of them found by what was said of the same matter before, too.
-
-        The question for a fact may be in the words of an earlier statement under its key: the cosine of an engram
-        with a history is the largest of the two and of all that came before it.
-        """
-        if self.vector is None or not (lines := store.lines([self.ids[n] for n in some])):
-            return self
-        told = store.cosine(self.vector, [i for line in lines.values() for i in line])
-        meaning = self.meaning.copy()
-        for n in some:
-            meaning[n] = max([meaning[n], *(told[i] for i in lines.get(self.ids[n], ()) if i in told)])
-        return self._replace(meaning=meaning)
 
 
 def find(

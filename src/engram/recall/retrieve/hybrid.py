@@ -73,7 +73,6 @@ class Hybrid:
             return []
         by_word, by_meaning = Scale(found.words), Scale(found.meaning)
         first = np.argsort(-(self.lexical * by_word.all + self.dense * by_meaning.all), kind="stable")[: 4 * k + 20]
-        found = found.recollected(store, first.tolist())
         near = self._near(store, [found.ids[n] for n in first], at, where)
         known = set(found.ids)
         found = found.widened(store, [i for i in near if i not in known])

@@ -116,7 +116,7 @@ class Ranked:
         for _ in range(2):
             near |= store.neighbours([i for i in ids if i not in near], at, where)
             ids = list(dict.fromkeys([*ids, *(j for i in ids for j in near[i])]))
-        found = found.widened(store, ids[len(found.ids) :]).recollected(store, range(len(ids)))
+        found = found.widened(store, ids[len(found.ids) :])
         return Asked(tuple(ids), _features(ids, store.brief(ids), near, found.words, found.meaning, names))
 
     def _names(self, store: Index, query: str, at: str | None, where: Where) -> list[str]:

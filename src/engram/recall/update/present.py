@@ -31,7 +31,7 @@ class Kept(Protocol):
 class Present:
     """The active statements of a store with those that operations are about to add.
 
-    What replaces another takes its key; one that had none lends its id for a key.
+    What replaces another takes its key; one that had none lends its id for a key, after a "#".
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Present:
         key = engram.key or self.keys.get(engram.id)
         if key is None:
             return [engram]
-        stored = self.store.get([key]) if key in self.keys else []
+        stored = self.store.get([key[1:]]) if key[1:] in self.keys else []
         stored += self.store.keyed(key, engram.owner)
         return [*stored, *(e for _, e in self._new(engram.owner) if e.key == key)] or [engram]
 
@@ -89,10 +89,10 @@ class Present:
     def _key(self, target: str) -> str:
         for n, op in enumerate(self.ops):
             if op.engram is not None and op.engram.id == target:
-                key = op.engram.key or target
+                key = op.engram.key or f"#{target}"
                 self.ops[n] = op.model_copy(update={"engram": op.engram.model_copy(update={"key": key})})
                 return key
         engram = self.store.get([target])[0]
         if engram.key is None:
-            self.keys[target] = target
-        return engram.key or target
+            self.keys[target] = f"#{target}"
+        return engram.key or f"#{target}"

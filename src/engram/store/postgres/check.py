@@ -73,7 +73,7 @@ def _postings(db: Server, terms: Terms) -> list[str]:
     expected: dict[int, list[tuple[str, int]]] = {}
     for at in range(0, len(texts), 1000):
         part = texts[at : at + 1000]
-        counts = terms.count([read(p).text for _, p in part])
+        counts = terms.count([read(p).indexed for _, p in part])
         expected |= {row: sorted(found) for (row, _), found in zip(part, counts, strict=True)}
     with db.stream("SELECT row, term, count, length FROM postings ORDER BY row") as rows:
         for row, group in groupby(rows, key=lambda r: r[0]):

@@ -74,7 +74,7 @@ def place(db: Server, terms: Terms, told: Sequence[Placed]) -> None:
     """Write engrams with their rows into the table, the postings and the totals."""
     if not told:
         return
-    counts = terms.count([e.text for _, e, _ in told])
+    counts = terms.count([e.indexed for _, e, _ in told])
     lengths = [sum(n for _, n in found) for found in counts]
     postings = sorted(
         (term, row, n, length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
 from engram.core.records import Engram
-from engram.store import history
+from engram.store import history, wordings
 from engram.store.base import Ranked, Where
 from engram.store.events import seconds
 from engram.store.postgres.events import facet
@@ -56,6 +57,14 @@ SELECT e.id, 1 - v.far FROM (
 ) AS v CROSS JOIN LATERAL (SELECT e.id FROM engrams AS e WHERE e.row = v.row AND {} OFFSET 0) AS e
 ORDER BY v.far, v.row LIMIT ?
 """
+_SAID = "e.facets ->> 'key' IS NOT NULL AND strpos(e.forms, 'text') > 0 AND e.state IN ('active', 'superseded')"
+_HOLDING = """
+WITH told AS MATERIALIZED (SELECT e.id, e.row, e.facets FROM engrams AS e WHERE e.id IN ({{}}))
+SELECT e.id, e.id FROM told JOIN engrams AS e ON e.row = told.row WHERE {} AND {}
+UNION ALL
+SELECT told.id, e.id FROM told JOIN engrams AS e ON e.facets ->> 'key' = told.facets ->> 'key'
+    AND e.facets ->> 'owner' IS NOT DISTINCT FROM told.facets ->> 'owner' AND e.row <> told.row WHERE {} AND {}
+"""
 
 
 class Search:
@@ -75,27 +84,47 @@ class Search:
 
     def lexical(self, query: str, k: int, at: str | None, where: Where) -> list[Ranked]:
         """The k best by stemmed BM25, best first, higher is better."""
-        condition, values = _condition(at, where)
-        found = self._terms.count(words(query)[:_TERMS])
-        asked = list(dict.fromkeys(term for one in found for term, _ in one))
+        asked = list(dict.fromkeys(t for one in self._terms.count(words(query)[:_TERMS]) for t, _ in one))
+        told, values = _condition(at, where)
         if not asked or k < 1:
             return []
-        return self._db.rows(_BM25.format(condition), (asked, *values, k))
+
+        def best(n: int, condition: str) -> list[Ranked]:
+            return self._db.rows(_BM25.format(condition), (asked, *values, n))
+
+        return self._found(best, k, told, values)
 
     def dense(self, vector: Any, k: int, at: str | None, where: Where, dimension: int | None) -> list[Ranked]:
         """The k best by cosine, best first."""
-        condition, values = _condition(at, where)
+        told, values = _condition(at, where)
         if dimension is None or k < 1:
             return []
         one = _unit(vector, dimension)
-        if one.any() and self._db.value("SELECT engrams FROM totals") > self.exact and indexed(self._db):
-            query, near = _INDEXED.format(condition), 4 * k
-            while near < self.exact:
-                found = self._db.rows(query, (one, one, near, *values, k))
-                if len(found) == k and found[-1][1] >= 0:
+        near_by = one.any() and self._db.value("SELECT engrams FROM totals") > self.exact and indexed(self._db)
+
+        def best(n: int, condition: str) -> list[Ranked]:
+            query, near = _INDEXED.format(condition), 4 * n
+            while near_by and near < self.exact:
+                found = self._db.rows(query, (one, one, near, *values, n))
+                if len(found) == n and found[-1][1] >= 0:
                     return found
                 near = 8 * near if found else self.exact
-        return self._db.rows(_DENSE.format(condition), (one, *values, k))
+            return self._db.rows(_DENSE.format(condition), (one, *values, n))
+
+        return self._found(best, k, told, values)
+
+    def _found(
+        self, best: Callable[[int, str], list[Ranked]], k: int, told: tuple[str, str], values: list[Any]
+    ) -> list[Ranked]:
+        """The k best that a search brings; of a fact with a history by any of its wordings."""
+        holds, wanted = told
+        if not self._db.value("SELECT 1 FROM engrams WHERE facets ->> 'key' IS NOT NULL LIMIT 1"):
+            return best(k, f"{holds} AND {wanted}")
+
+        def holding(ids: Sequence[str]) -> dict[str, str]:
+            return dict(self._db.among(_HOLDING.format(holds, wanted, holds, wanted), ids, [*values, *values]))
+
+        return wordings.found(lambda n: best(n, f"(({holds}) OR {_SAID}) AND {wanted}"), holding, k)
 
     def cosine(self, vector: Any, ids: list[str], dimension: int | None) -> dict[str, float]:
         """The cosine of each of these engrams with a vector; those without a vector are left out."""
@@ -110,12 +139,12 @@ class Search:
 
     def neighbours(self, ids: list[str], at: str | None, where: Where) -> dict[str, tuple[str, ...]]:
         """For each id those just before and after it in its source that the filters let through."""
-        condition, values = _condition(at, where)
+        told, values = _condition(at, where)
         near: dict[str, list[str]] = {i: [] for i in ids}
         for one, other in self._db.among(
             "SELECT o.id, e.id FROM engrams AS o JOIN engrams AS e ON md5(e.source) = md5(o.source)"
             " AND e.source = o.source AND e.position IN (o.position - 1, o.position + 1) WHERE o.id IN ({})"
-            f" AND {condition} ORDER BY e.position, e.row",
+            f" AND {' AND '.join(told)} ORDER BY e.position, e.row",
             list(near),
             values,
         ):
@@ -153,8 +182,8 @@ def _unit(vector: Any, dimension: int) -> NDArray[np.float32]:
     return one / np.float32(length) if length > 0 else one
 
 
-def _condition(at: str | None, where: Where) -> tuple[str, list[Any]]:
-    """An SQL condition on `engrams AS e` for a time and equality filters, with its values."""
+def _condition(at: str | None, where: Where) -> tuple[tuple[str, str], list[Any]]:
+    """SQL conditions on `engrams AS e`, that it may be found at a time and what filters ask, with their values."""
     if at is None:
         moment, parts = time.time(), ["e.live"]
     else:
@@ -164,6 +193,7 @@ def _condition(at: str | None, where: Where) -> tuple[str, list[Any]]:
             "(e.state = 'active' OR (e.state = 'superseded' AND e.ends IS NOT NULL))",
         ]
     parts.append("(e.starts IS NULL OR e.starts <= ?) AND (e.ends IS NULL OR e.ends > ?)")
+    holds, parts = " AND ".join(parts), ["true"]
     values: list[Any] = [moment, moment]
     wanted: dict[str, Any] = {}
     for key, value in (where or {}).items():
@@ -179,7 +209,7 @@ def _condition(at: str | None, where: Where) -> tuple[str, list[Any]]:
     if wanted:
         parts.append("e.facets @> ?::jsonb")
         values.append(json.dumps(wanted))
-    return " AND ".join(parts), values
+    return (holds, " AND ".join(parts)), values
 
 
 def _as_kept(key: str, value: Any) -> Any:

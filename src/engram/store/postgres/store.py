@@ -189,18 +189,6 @@ class PostgresStore(AnyStore):
     def neighbours(self, ids: Sequence[str], at: str | None = None, where: Where = None) -> dict[str, tuple[str, ...]]:
         return self._search.neighbours(list(ids), at, where)
 
-    def lines(self, ids: Sequence[str]) -> dict[str, list[str]]:
-        """The history of these engrams, see the contract."""
-        found: dict[str, list[str]] = {}
-        for one, earlier in self.db.among(
-            "SELECT o.id, e.id FROM engrams AS o JOIN engrams AS e ON e.facets ->> 'key' = o.facets ->> 'key'"
-            " AND e.facets ->> 'owner' IS NOT DISTINCT FROM o.facets ->> 'owner' AND e.row <> o.row"
-            " AND e.state = 'superseded' WHERE o.id IN ({}) ORDER BY e.row",
-            ids,
-        ):
-            found.setdefault(one, []).append(earlier)
-        return found
-
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of these engrams, see the contract."""
         found = self.find(ids).values()
