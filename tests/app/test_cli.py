@@ -44,7 +44,8 @@ def test_help_takes_less_than_200_ms() -> None:
 
 def test_every_verb_is_there_with_the_shared_options(capsys) -> None:
     assert [v.__name__ for v in verbs.VERBS] == [
-        *("remember", "history", "archive", "restore", "recall", "ask", "learn", "exam", "forget"),
+        *("remember", "history", "archive", "restore", "compose", "merge", "split", "plan", "recite"),
+        *("recall", "ask", "learn", "exam", "forget"),
         *("log", "diff", "revert", "report", "export", "check"),
     ]
     for verb in verbs.VERBS:

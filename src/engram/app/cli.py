@@ -73,6 +73,7 @@ def _root(
 def _command(verb: Callable[..., Any]) -> Callable[..., None]:
     """A command with the verb's parameters, plus those that every verb has."""
     hints = get_type_hints(verb, {**vars(verbs), **_names()}, include_extras=True)
+    mappings = [n for n, hint in hints.items() if _maps(get_args(hint)[:1])]
     parameters = []
     for p in inspect.signature(verb).parameters.values():
         if p.name not in ("memory", "progress"):
@@ -84,9 +85,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
 
     def command(**given: Any) -> None:
         folder, model, embedder, namespace, store, as_json, quiet = (given.pop(k) for k in SHARED)
-        for key, value in given.items():
-            if isinstance(value, list):
-                given[key] = _mapping(key, value) or None
+        for key in mappings:
+            given[key] = _mapping(key, given[key] or []) or None
         from engram.store.folder import within
 
         home = within(folder, namespace)
@@ -94,6 +94,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
             verbs.vet(given)
         with bars(as_json or quiet) as progress, _open(verb.__name__, home, model, embedder, store) as memory:
             result = verb(memory, **given, progress=progress)
+            if memory.endpoint is not None and memory.endpoint.usage.requests and not (as_json or quiet):
+                typer.echo(f"asked {memory.model_name}: {memory.endpoint.usage}", err=True)
         _print(verb.__name__, result, as_json)
         if _is_no(verb.__name__, result):
             raise typer.Exit(1)
@@ -107,7 +109,12 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
 
 def _names() -> dict[str, Any]:
     """Names that the verbs' annotations use for type checkers alone; the command line needs none of them."""
-    return dict.fromkeys(("Memory", "Engram", "Hit", "Answer", "Learned", "Certificate"), Any)
+    return dict.fromkeys(("Memory", "Engram", "Hit", "Answer", "Learned", "Certificate", "Proposal"), Any)
+
+
+def _maps(kinds: tuple[Any, ...]) -> bool:
+    """Whether a parameter takes names with values."""
+    return any(get_origin(k) is dict for kind in kinds for k in (kind, *get_args(kind)))
 
 
 def _option(p: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
@@ -115,7 +122,7 @@ def _option(p: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
     kind, words = get_args(hint)[:2]
     if p.default is p.empty:
         return Annotated[kind, typer.Argument(help=words)], p.empty
-    if any(get_origin(k) is dict for k in (kind, *get_args(kind))):
+    if _maps((kind,)):
         flag = "--set" if p.name == "settings" else f"--{p.name}"
         return Annotated[list[str] | None, typer.Option(flag, help=words, metavar="KEY=VALUE")], None
     if p.name == "path":

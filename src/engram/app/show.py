@@ -81,7 +81,21 @@ def _history(found: list[dict[str, Any]], console: Console) -> None:
     table(console, ("from", "until", "state", "id", "text"), rows)
 
 
-_archive = _restore = _history
+_archive = _restore = _split = _recite = _history
+
+
+def _compose(found: dict[str, Any], console: Console) -> None:
+    _history([found], console)
+
+
+_merge = _compose
+
+
+def _plan(found: list[dict[str, Any]], console: Console) -> None:
+    if not found:
+        console.print("nothing is due")
+        return
+    table(console, ("what", "engrams", "why"), ((p["kind"], ", ".join(p["engrams"]), p["reason"]) for p in found))
 
 
 def _remember(found: list[dict[str, Any]], console: Console) -> None:

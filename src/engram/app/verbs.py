@@ -18,7 +18,7 @@ from engram.core import catalogue
 from engram.core.errors import BadInput, Unknown
 
 if TYPE_CHECKING:
-    from engram.core.records import Answer, Certificate, Engram, Hit, Learned
+    from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal
     from engram.memory import Memory
 
 Progress = Callable[[str, int, int], None]
@@ -28,6 +28,8 @@ def remember(
     memory: Memory,
     source: Annotated[str, "A file or folder to read, a text, or - for standard input."],
     update: Annotated[bool, "Statements take the place of those that they make untrue, found by meaning."] = False,
+    write: Annotated[str | None, "The writer that makes engrams of a text: passages, or one of engram methods."] = None,
+    updater: Annotated[str | None, "The updater, if not keep-me-updated."] = None,
     *,
     progress: Progress | None = None,
 ) -> list[Engram]:
@@ -37,7 +39,7 @@ def remember(
     """
     if source == "-":
         source = sys.stdin.read()
-    return memory.remember(source, update=update, progress=progress)
+    return memory.remember(source, write=write, update=updater or update, progress=progress)
 
 
 def history(
@@ -51,14 +53,75 @@ def archive(
     memory: Memory, what: Annotated[str, "Engram ids with commas between."], *, progress: Progress | None = None
 ) -> list[Engram]:
     """Put engrams out of sight of recall; restore brings them back."""
-    return memory.archive([i.strip() for i in what.split(",")], progress=progress)
+    return memory.archive(ids(what), progress=progress)
 
 
 def restore(
     memory: Memory, what: Annotated[str, "Engram ids with commas between."], *, progress: Progress | None = None
 ) -> list[Engram]:
     """Bring archived engrams back."""
-    return memory.restore([i.strip() for i in what.split(",")], progress=progress)
+    return memory.restore(ids(what), progress=progress)
+
+
+def compose(
+    memory: Memory,
+    what: Annotated[str, "Engram ids with commas between."],
+    text: Annotated[str | None, "What they say together (their texts, if not given)."] = None,
+    *,
+    progress: Progress | None = None,
+) -> Engram:
+    """Make one engram of several, beside them."""
+    return memory.compose(ids(what), text, progress=progress)
+
+
+def merge(
+    memory: Memory,
+    what: Annotated[str, "Engram ids with commas between."],
+    text: Annotated[str | None, "What they say together (their texts, if not given)."] = None,
+    *,
+    progress: Progress | None = None,
+) -> Engram:
+    """Make one engram in the place of several, which become its history."""
+    return memory.merge(ids(what), text, progress=progress)
+
+
+def split(
+    memory: Memory,
+    what: Annotated[str, "An engram's id."],
+    texts: Annotated[list[str] | None, "What it is to become (one for each thing it says, if not given)."] = None,
+    *,
+    progress: Progress | None = None,
+) -> list[Engram]:
+    """Make several engrams in the place of one, which becomes their history."""
+    return memory.split(what, texts, progress=progress)
+
+
+def plan(
+    memory: Memory,
+    at: Annotated[str | None, "What is due at this time (ISO-8601), not now."] = None,
+    carry_out: Annotated[bool, "Do it."] = False,
+    *,
+    progress: Progress | None = None,
+) -> list[Proposal]:
+    """Say what is due: to teach, to teach again, to merge, to archive.
+
+    With the reason for each. What is used often and settled goes into weights; what nobody asked for fades.
+    """
+    found = memory.plan(at, progress=progress)
+    if carry_out:
+        memory.carry_out(found, progress=progress)
+    return found
+
+
+def recite(
+    memory: Memory,
+    questions: Annotated[list[str], "What to ask."],
+    sure: Annotated[float, "How likely an answer's words must be to the model to be kept."] = 0.5,
+    *,
+    progress: Progress | None = None,
+) -> list[Engram]:
+    """Keep as text what the weights say."""
+    return memory.recite(questions, sure, progress=progress)
 
 
 def recall(
@@ -194,6 +257,11 @@ VERBS: tuple[Callable[..., Any], ...] = (
     history,
     archive,
     restore,
+    compose,
+    merge,
+    split,
+    plan,
+    recite,
     recall,
     ask,
     learn,
@@ -220,6 +288,15 @@ def vet(given: dict[str, Any]) -> None:
     chosen = strategies(given.get("strategy", "default"), given.get("settings") or {})
     if isinstance(chosen, str) and chosen != "default":
         make(chosen)
+
+
+def ids(what: str) -> list[str]:
+    """Ids with commas between, as a list.
+
+    >>> ids("a, b")
+    ['a', 'b']
+    """
+    return [i.strip() for i in what.split(",") if i.strip()]
 
 
 def pairs(path: str) -> list[dict[str, Any]]:

@@ -76,6 +76,19 @@ class Op(Record):
     reason: str = ""
 
 
+class Proposal(Record):
+    """What a memory proposes to do with engrams, and why; nothing is done until it is asked for.
+
+    "consolidate" puts what text has into weights, "rehearse" teaches again what weights may lose, "merge" makes one of
+    several, "archive" puts out of sight. `retention` is how well it is expected to be kept now, in [0, 1].
+    """
+
+    kind: Literal["consolidate", "rehearse", "merge", "archive"]
+    engrams: tuple[str, ...]
+    reason: str
+    retention: float | None = None
+
+
 class Brief(NamedTuple):
     """What a search weighs of an engram beside its scores: `length` in characters, whether it asks something."""
 

@@ -42,11 +42,9 @@ def select(memory: Memory, what: Any) -> tuple[list[Engram], str | None]:
     known = memory.store.all(state=None)
     by_id = {e.id: e for e in known}
     if isinstance(what, str):
-        if what in by_id:
-            return [by_id[what]], None
-        ids = [i.strip() for i in what.split(",")]
+        ids = [what] if what in by_id else [i.strip() for i in what.split(",")]
         if ids and all(i in by_id for i in ids):
-            return [by_id[i] for i in ids], None
+            return _with_kin([by_id[i] for i in ids], by_id), None
         if not what.strip():
             raise BadInput("asked to forget an empty text; give a query, ids, or question/answer pairs")
         found = [e for e in known if contains(_all(e), what)]
@@ -67,7 +65,25 @@ def select(memory: Memory, what: Any) -> tuple[list[Engram], str | None]:
             raise Unknown.name("engram", name, by_id, "engram recall QUERY")
     if not names:
         raise BadInput("asked to forget nothing; give a query, ids, or question/answer pairs")
-    return [by_id[n] for n in dict.fromkeys(names)], None
+    return _with_kin([by_id[n] for n in dict.fromkeys(names)], by_id), None
+
+
+def _with_kin(chosen: list[Engram], by_id: dict[str, Engram]) -> list[Engram]:
+    """These, and what they were made from or went into, where one says the other word for word."""
+    found = {e.id: e for e in chosen}
+    kin: dict[str, set[str]] = {}
+    for e in by_id.values():
+        for parent in e.parents:
+            kin.setdefault(e.id, set()).add(parent)
+            kin.setdefault(parent, set()).add(e.id)
+    left = list(chosen)
+    while left:
+        one = left.pop()
+        for e in (by_id[i] for i in kin.get(one.id, ()) if i in by_id and i not in found):
+            if contains(e.text, one.text) or (one in chosen and contains(one.text, e.text)):
+                found[e.id] = e
+                left.append(e)
+    return list(found.values())
 
 
 def _all(e: Engram) -> str:

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
-
-from engram.core.errors import BadInput, Conflict
-from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Version
-from engram.memory import account
-from engram.memory.lessons import Lesson, drafted, general_texts, lessons_in
+from engram.core.errors import Conflict
+from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal, Version
+from engram.memory import account, planning, shaping
+from engram.memory.lessons import drafted, general_texts, lessons_in
+from engram.memory.parts import Parts
 from engram.models import source
 from engram.store.folder import Folder, within
 from engram.store.move import refuse_unfinished
 from engram.store.opening import exists, open_store
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from engram.core.protocols import Embedder, Subject
-    from engram.memory.versions import Weighing
-    from engram.store.weights import Weights
-
 Progress = Callable[[str, int, int], None]
 MODEL, EMBEDDER = "smollm2-135m", "minilm"
 Name = str | None
-Source = str | Path | Sequence[str | dict[str, Any]]
+Source = str | Path | Sequence[str | dict[str, Any] | Engram]
 
 
-class Memory:
+class Memory(Parts):
     """A collection of engrams with its model, on disk. Make one with `Memory.open`.
 
     Models and indexes are loaded when a verb first needs them, so `remember` and `recall` never wait
@@ -57,6 +48,7 @@ class Memory:
         self.folder = Folder(path)
         self.store = open_store(self.folder, store)
         self.save_every = 30.0
+        self.uses = Counter()
         try:
             refuse_unfinished(self.store)
             self.model_name = self._agree("model", model, MODEL)
@@ -101,7 +93,8 @@ class Memory:
         return cls(path, model=model, embedder=embedder, store=store, namespace=namespace)
 
     def close(self) -> None:
-        """Close the store. Everything acknowledged is on disk already."""
+        """Close the store. Everything acknowledged is on disk already; how often engrams were used is noted now."""
+        self.note_uses()
         self.store.close()
 
     def __enter__(self) -> Memory:
@@ -113,7 +106,14 @@ class Memory:
         self.close()
 
     # text
-    def remember(self, source: Source, *, update: bool = False, progress: Progress | None = None) -> list[Engram]:
+    def remember(
+        self,
+        source: Source,
+        *,
+        write: str | None = None,
+        update: bool | str = False,
+        progress: Progress | None = None,
+    ) -> list[Engram]:
         """Keep something as text: a file, a text, or a list of texts or dicts.
 
         Dicts take `text`, `source`, `at`, `speaker`, `key`; other keys become metadata. A pair of `question`
@@ -123,16 +123,51 @@ class Memory:
         What is no longer true becomes history (`history`, `recall(at=...)`): of facts with the same `key` the one
         that began last is current; passages that a file no longer has go when it is read again; and with `update`
         a statement takes the place of the one that it makes untrue, found by meaning.
-        """
-        from engram.memory.remembering import remember
 
-        return remember(self, source, drafted(source, self.now()), update=update, progress=progress)
+        `write` names the writer that makes engrams of a text (`engram methods`: passages by default, or
+        "atomic-facts", "qa-memory", "structural-memory"), `update` the updater (True is "keep-me-updated"). Where the
+        model is an endpoint they ask it, a writer once for each source; `usage` says what that took.
+        """
+        from engram.memory.remembering import remember, written
+
+        updater = ("keep-me-updated" if update else None) if isinstance(update, bool) else update
+        drafts = written(self, source, write, progress)
+        return remember(self, source, drafts, update=updater, progress=progress)
 
     def history(self, what: str, *, progress: Progress | None = None) -> list[Engram]:
         """What was said of one matter over time, oldest first: by the id of an engram, or by a key."""
         from engram.memory.remembering import history
 
         return history(self, what)
+
+    def compose(self, ids: Sequence[str], text: str | None = None, *, progress: Progress | None = None) -> Engram:
+        """One engram that says what several say, beside them, with them for parents. `text` (their texts) is it.
+
+        Of one owner's active engrams; `BadInput` else.
+        """
+        return shaping.compose(self, ids, text)
+
+    def merge(self, ids: Sequence[str], text: str | None = None, *, progress: Progress | None = None) -> Engram:
+        """One engram in the place of several, which become its history. `text` (their texts, each once) is it."""
+        return shaping.merge(self, ids, text)
+
+    def split(self, id: str, texts: Sequence[str] | None = None, *, progress: Progress | None = None) -> list[Engram]:
+        """Several engrams in the place of one, which becomes their history: `texts`, or one for each thing it says."""
+        return shaping.split(self, id, texts)
+
+    def plan(self, at: str | None = None, *, progress: Progress | None = None) -> list[Proposal]:
+        """What is due now (or at an ISO time): to put into weights, teach again, merge, archive, and why.
+
+        What is used often and settled goes into weights; what was taught is rehearsed along a forgetting curve that
+        this memory's own exams give; what nobody asked for fades. Nothing is done: `carry_out` does it.
+        """
+        return planning.plan(self, at)
+
+    def carry_out(
+        self, proposals: Sequence[Proposal], *, seed: int = 0, progress: Progress | None = None
+    ) -> list[Engram | Learned]:
+        """Do what `plan` proposes, all of it or some; lessons together in one `learn`."""
+        return planning.carry_out(self, proposals, seed)
 
     def archive(self, ids: Sequence[str], *, progress: Progress | None = None) -> list[Engram]:
         """Put engrams out of sight of `recall`, with nothing lost; `restore` brings them back."""
@@ -160,13 +195,11 @@ class Memory:
         Where turns have speakers, who says them and what surrounds them count too. `at` (ISO time) asks for what
         held then; `where` filters by fields or metadata.
         """
-        from engram.recall.retrieve.hybrid import Hybrid
-        from engram.recall.retrieve.ranked import Ranked
+        from engram.memory.asking import find
 
-        if k < 1:
-            raise BadInput(f"k is {k}; ask for at least one hit")
-        searched = Ranked() if self.store.setting("speakers") else Hybrid()
-        return searched.search(self.store, self.embedder, query, k, at=at, where=where)
+        found = find(self, query, k, at, where)
+        self.used(h.id for h in found[:1])
+        return found
 
     def ask(
         self,
@@ -195,7 +228,7 @@ class Memory:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Learned:
-        """Teach the weights a file, texts, or question/answer pairs; all or nothing.
+        """Teach the weights a file, texts, question/answer pairs, or engrams of this memory; all or nothing.
 
         Examined before and after. When general loss rises by more than `budget`, more than that share of
         what was taught earlier is lost, or the quiz of common knowledge surely fell by more (it is short,
@@ -212,6 +245,17 @@ class Memory:
             self, drafts, lessons, strategy=strategy, budget=budget, general=general_texts(general), seed=seed,
             progress=progress,
         )  # fmt: skip
+
+    def recite(
+        self, questions: str | Sequence[str], sure: float = 0.5, *, progress: Progress | None = None
+    ) -> list[Engram]:
+        """Weights to text: ask closed-book and keep each answer whose tokens are as likely as `sure` on average.
+
+        The pairs name the version that said them as their source. What is not sure enough is not kept.
+        """
+        from engram.memory.reciting import recite
+
+        return recite(self, questions, sure, progress)
 
     def forget(
         self,
@@ -284,113 +328,3 @@ class Memory:
     def check(self, *, progress: Progress | None = None) -> list[str]:
         """Everything wrong with the folder, in words; empty when it is sound."""
         return self.store.check()
-
-    # parts
-    @property
-    def model(self) -> Any:
-        """The live transformers model, at the current version's weights."""
-        return self.weighing.lm.model
-
-    @property
-    def tokenizer(self) -> Any:
-        """The live tokenizer."""
-        return self.weighing.lm.tokenizer
-
-    @property
-    def head(self) -> Version:
-        """The current version."""
-        return self.store.version(self.store.head() or "v0")
-
-    @property
-    def subject(self) -> Subject:
-        """What answers: the model at the current version, or the endpoint."""
-        return self._endpoint or self.weighing.lm
-
-    @property
-    def weighing(self) -> Weighing:
-        """The live model, brought to the current version (another process may have moved it)."""
-        if self._endpoint is not None:
-            raise BadInput(f"{self.model_name} is an endpoint, whose weights cannot be reached; use a local model")
-        self.live.apply(self.head.weights)
-        return self.live
-
-    @cached_property
-    def live(self) -> Weighing:
-        """The live model at whatever weights it is."""
-        from engram.memory.versions import Weighing
-        from engram.models.lm import load
-
-        return Weighing(load(self.model_name), self.weights)
-
-    @cached_property
-    def _endpoint(self) -> Any:
-        if not self.model_name.startswith(("http://", "https://")):
-            return None
-        from engram.models.endpoint import Endpoint
-
-        url, _, name = self.model_name.partition("#")
-        return Endpoint(url, name or "default")
-
-    @cached_property
-    def weights(self) -> Weights:
-        """The stored tensors of all versions."""
-        from engram.store.weights import Weights
-
-        return Weights(self.folder.weights)
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """The embedder, loaded on first use."""
-        from engram.models.embedder import load_embedder
-
-        return load_embedder(self.embedder_name)
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.embedder.encode(list(texts))
-
-    def lessons_of(self, version: Version) -> list[Lesson]:
-        """What a version's weights were taught, its ancestors' lessons first."""
-        chain: list[Version] = []
-        at: Version | None = version
-        while at is not None:
-            chain.append(at)
-            at = self.store.version(at.parent) if at.parent else None
-        return [Lesson(engram, **payload) for v in chain[::-1] for engram, payload in self.store.lessons(v.id)]
-
-    def next_version(self) -> str:
-        """The first unused name of the form v1, v2, ..."""
-        return f"v{max(int(v.id[1:]) for v in self.store.versions()) + 1}"
-
-    def reload(self) -> None:
-        """Drop the live model, whatever state an interrupted training left it in; the next use loads it anew."""
-        self.__dict__.pop("live", None)
-
-    def tidy(self) -> None:
-        """Delete stored tensors and blobs that no version needs."""
-        keep: set[str] = set()
-        for v in self.store.versions():
-            keep.update(v.weights.values())
-            keep.update(b for b in (v.adapter, v.state) if b)
-        self.weights.collect(keep)
-
-    def note_copy(self, path: Path, version: str) -> None:
-        """Remember where a copy went, so that `forget` can name it."""
-        copies = self.store.setting("copies", {})
-        self.store.set_setting("copies", {**copies, str(path.resolve()): version})
-
-    @staticmethod
-    def now() -> str:
-        return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-    def _agree(self, key: str, wanted: str | None, default: str) -> str:
-        """The name kept in the folder; a new folder keeps the one wanted."""
-        kept = self.store.setting(key)
-        if kept is None:
-            self.store.set_setting(key, wanted or default)
-            return wanted or default
-        if wanted is not None and wanted != kept:
-            raise BadInput(
-                f"{self.folder.path} was made with {key} {kept!r}, not {wanted!r}; open it without {key}=, "
-                "or make another folder"
-            )
-        return str(kept)

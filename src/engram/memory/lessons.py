@@ -48,13 +48,26 @@ def is_pairs(source: Any) -> bool:
     )
 
 
+def is_engrams(source: Any) -> bool:
+    """Whether this is a list of engrams."""
+    return isinstance(source, list | tuple) and bool(source) and all(isinstance(s, Engram) for s in source)
+
+
 def drafted(source: Any, created: str) -> list[Engram]:
     """What a source holds, as engrams not yet stored; ids depend on content alone."""
+    if is_engrams(source):
+        return list(source)
     if is_pairs(source):
         return engrams_of(source, created)
     from engram.recall.write.chunks import Chunks
 
-    return [d.model_copy(update={"id": identity(d.text, d.source), "created": created}) for d in Chunks().write(source)]
+    return [named(d, created) for d in Chunks().write(source)]
+
+
+def named(engram: Engram, created: str | None = None) -> Engram:
+    """An engram under the id that its content gives it."""
+    name = identity(engram.text, engram.source, engram.question, engram.answer)
+    return engram.model_copy(update={"id": name, "created": created or engram.created})
 
 
 def lessons_in(drafts: Sequence[Engram]) -> list[Lesson]:

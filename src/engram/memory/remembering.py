@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from engram.core.errors import BadInput, Unknown
 from engram.core.records import Engram, Op, State
-from engram.memory.lessons import identity
+from engram.core import catalogue
+from engram.memory.lessons import drafted, identity, is_engrams, is_pairs, named
 from engram.recall.update.keep_me_updated import KeepMeUpdated
 from engram.recall.update.present import Present
 from engram.store.current import settle
@@ -26,21 +27,54 @@ Vectors = NDArray[np.float32]
 
 
 def remember(
-    memory: Memory, source: Any, drafts: Sequence[Engram], *, update: bool, progress: Progress | None
+    memory: Memory, source: Any, drafts: Sequence[Engram], *, update: str | None, progress: Progress | None
 ) -> list[Engram]:
     """Store drafts with their vectors and settle what is current, in one transaction; see `Memory.remember`."""
     if not drafts:
         return []
+    updater = None if update is None else made(update, "updater", "reconcile")
     vectors = _embedded(memory, drafts, progress)
-    told: dict[str, str] = {}
-    if update:
-        drafts, told = _updated(memory, drafts, vectors, progress)
+    present = Present(memory.store)
+    if isinstance(updater, KeepMeUpdated):
+        _placed(memory, updater, present, drafts, vectors, progress)
+    elif updater is not None:
+        ops = updater.reconcile(
+            memory.store, [Op(kind="add", engram=d) for d in drafts], memory.embedder, memory.endpoint
+        )
+        _taken(memory, present, ops)
+    if updater is not None:
+        drafts = [op.engram for op in present.ops if op.engram is not None and op.kind != "pass"]
+        vectors = np.stack([v for op, v in zip(present.ops, present.vectors, strict=True) if op.engram in drafts])
+    ended = [op.target for op in present.ops if op.kind == "delete" and op.target is not None]
     with memory.store.transaction():
-        for target in memory.store.find(list(told)):
-            memory.store.update([target], key=told[target])
-        stored = keep(memory, drafts, vectors)
+        for target in memory.store.find(list(present.keys)):
+            memory.store.update([target], key=present.keys[target])
+        memory.store.update(list(memory.store.find(ended)), state="superseded", valid_to=memory.now())
+        stored = keep(memory, drafts, vectors) if drafts else []
         _reread(memory, source, stored)
         return memory.store.get([e.id for e in stored])
+
+
+def written(memory: Memory, source: Any, writer: str | None, progress: Progress | None) -> list[Engram]:
+    """What a source says, as engrams not yet stored, by the writer of this name; pairs and engrams are what they are.
+
+    Where the model is an endpoint, a writer asks it; else rules write.
+    """
+    if writer is None or writer == "chunks" or is_pairs(source) or is_engrams(source):
+        return drafted(source, memory.now())
+    ops = made(writer, "writer", "write").write(source, memory.endpoint)
+    if progress:
+        progress("writing", len(ops), len(ops))
+    return [named(op.engram, memory.now()) for op in ops if op.engram is not None]
+
+
+def made(name: str, kind: str, verb: str) -> Any:
+    """A method of the catalogue that serves here; `Unknown` or `BadInput` else."""
+    method = catalogue.make(name)
+    if catalogue.entry(name).kind != kind or not hasattr(method, verb):
+        known = [e.name for e in catalogue.METHODS if e.kind == kind and hasattr(catalogue.load(e.name), verb)]
+        raise BadInput(f"{name} is no {kind} that serves here; choose one of {', '.join(known)}")
+    return method
 
 
 def keep(memory: Memory, drafts: Sequence[Engram], vectors: Vectors) -> list[Engram]:
@@ -57,7 +91,7 @@ def keep(memory: Memory, drafts: Sequence[Engram], vectors: Vectors) -> list[Eng
 
 
 def history(memory: Memory, what: str) -> list[Engram]:
-    """What was said under the key of an engram, or under a key, in the order of when it held."""
+    """What was said under the key of an engram, or under a key, and what that was made from, by when it held."""
     engram = memory.store.find([what]).get(what)
     if engram is None:
         line = memory.store.keyed(what)
@@ -65,7 +99,13 @@ def history(memory: Memory, what: str) -> list[Engram]:
         line = memory.store.keyed(engram.key, engram.owner) if engram.key else [engram]
     if not line:
         raise Unknown(f"no engram and no key {what!r} here; look for one with engram recall QUERY")
-    return sorted(line, key=lambda e: seconds(e.since) or 0.0)
+    told = {e.id: e for e in line}
+    while more := list(dict.fromkeys(i for e in told.values() for i in e.parents if i not in told)):
+        found = memory.store.find(more)
+        told = {i: found[i] for i in more if i in found} | told
+        if not found:
+            break
+    return sorted(told.values(), key=lambda e: seconds(e.since) or 0.0)
 
 
 def archive(memory: Memory, ids: Sequence[str], *, back: bool) -> list[Engram]:
@@ -104,17 +144,28 @@ def _embedded(memory: Memory, drafts: Sequence[Engram], progress: Progress | Non
     return np.concatenate(vectors)
 
 
-def _updated(
-    memory: Memory, drafts: Sequence[Engram], vectors: Vectors, progress: Progress | None
-) -> tuple[list[Engram], dict[str, str]]:
-    """Drafts under the keys of what they replace, and the keys that stored engrams get for it."""
-    updater, present = KeepMeUpdated(), Present(memory.store)
+def _placed(
+    memory: Memory,
+    updater: KeepMeUpdated,
+    present: Present,
+    drafts: Sequence[Engram],
+    vectors: Vectors,
+    progress: Progress | None,
+) -> None:
+    """Take in drafts one after the other, under the keys of what they replace."""
     for n, (draft, vector) in enumerate(zip(drafts, vectors, strict=True)):
         op = Op(kind="add", engram=draft) if draft.key else updater.place(present, draft, memory.embedder)
         present.keep(op, vector)
         if progress:
             progress("updating", n + 1, len(drafts))
-    return [op.engram for op in present.ops if op.engram is not None], present.keys
+
+
+def _taken(memory: Memory, present: Present, ops: Sequence[Op]) -> None:
+    """Take in what an updater made of drafts; what it wrote anew gets an id and a vector of its own."""
+    ops = [op if op.engram is None else op.model_copy(update={"engram": named(op.engram)}) for op in ops]
+    vectors = memory.embed([op.engram.indexed if op.engram is not None else "" for op in ops])
+    for op, vector in zip(ops, vectors, strict=True):
+        present.keep(op, vector)
 
 
 def _runs(drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
@@ -21,6 +22,27 @@ AGAIN = (408, 409, 429, 500, 502, 503, 504)
 OPTIONAL = ("logprobs", "seed")
 PASSING = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, TimeoutError, HTTPException)
 LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What was asked of an endpoint: requests answered, and the tokens that it says it read and wrote."""
+
+    requests: int = 0
+    read: int = 0
+    written: int = 0
+
+    def more(self, told: Mapping[str, int]) -> Usage:
+        """This and one more request, with the `usage` of its reply.
+
+        >>> Usage().more({"prompt_tokens": 9, "completion_tokens": 2})
+        Usage(requests=1, read=9, written=2)
+        """
+        read, wrote = (int(told.get(k) or 0) for k in ("prompt_tokens", "completion_tokens"))
+        return Usage(self.requests + 1, self.read + read, self.written + wrote)
+
+    def __str__(self) -> str:
+        return f"{self.requests} requests, {self.read:,} tokens read, {self.written:,} written"
 
 
 class Endpoint:
@@ -59,6 +81,7 @@ class Endpoint:
         self.timeout = timeout
         self.retries = retries
         self.parallel = parallel
+        self.usage = Usage()
         self._dropped: set[str] = set()
         self._length = "max_tokens"
 
@@ -157,7 +180,9 @@ class Endpoint:
         while True:
             sent = {k: v for k, v in body.items() if k not in dropped}
             try:
-                return self._send(path, sent)
+                reply = self._send(path, sent)
+                self.usage = self.usage.more(reply.get("usage") or {})
+                return reply
             except _Refused as refused:
                 said = refused.text.lower()
                 if "max_completion_tokens" in said and "max_tokens" in sent and path == "/chat/completions":

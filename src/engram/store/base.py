@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -213,6 +213,15 @@ class AnyStore(ABC):
     def results(self, version: str | None = None, exam: str | None = None) -> list[Result]:
         """Exam results of a version, of an exam, or all."""
         return history.results(self.db, version, exam)
+
+    def use(self, times: Mapping[str, int], at: str) -> None:
+        """Count so many uses of each of these engrams, the last at a time; those that are not there are passed over."""
+        with self.db.transaction():
+            history.use(self.db, times, at)
+
+    def uses(self) -> dict[str, tuple[int, str]]:
+        """How often each engram that was ever used was, and when last."""
+        return history.uses(self.db)
 
     def put_certificate(self, certificate: Certificate) -> None:
         """Append a certificate."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -12,6 +12,8 @@ from pydantic_core import from_json, to_json
 from engram.core.errors import BadInput, Unknown
 from engram.core.records import Certificate, Item, Result, Version
 from engram.store.link import Link
+
+_USED = "SELECT payload FROM results WHERE item IN ({}) AND version = '' AND exam = 'used'"
 
 
 def put_version(db: Link, version: Version) -> None:
@@ -94,6 +96,22 @@ def results(db: Link, version: str | None, exam: str | None) -> list[Result]:
         (version, version, exam, exam),
     )
     return [Result.model_validate_json(p) for (p,) in rows]
+
+
+def use(db: Link, times: Mapping[str, int], at: str) -> None:
+    """Count uses of engrams; each is a result of the exam "used" without a version."""
+    known = {r.item: r for (p,) in db.among(_USED, list(times)) if (r := Result.model_validate_json(p))}
+    there = {i for (i,) in db.among("SELECT id FROM engrams WHERE id IN ({})", list(times))}
+    told = []
+    for engram in sorted(there):
+        count = times[engram] + (known[engram].value if engram in known else 0)
+        told.append(Result(exam="used", item=engram, engram=engram, value=count, detail={"last": at}))
+    put_results(db, None, told)
+
+
+def uses(db: Link) -> dict[str, tuple[int, str]]:
+    """How often each engram was used, and when last."""
+    return {r.item: (int(r.value), str(r.detail["last"])) for r in results(db, "", "used")}
 
 
 def put_certificate(db: Link, certificate: Certificate) -> None:
