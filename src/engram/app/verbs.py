@@ -130,17 +130,19 @@ def recall(
     k: Annotated[int, "How many hits at most."] = 10,
     at: Annotated[str | None, "Only what held at this time (ISO-8601)."] = None,
     where: Annotated[dict[str, str] | None, "Only engrams with this metadata."] = None,
+    method: Annotated[str | None, "Another retriever, and rerankers, with commas between: engram methods."] = None,
     *,
     progress: Progress | None = None,
 ) -> list[Hit]:
     """Search the text: scored hits and their sources."""
-    return memory.recall(query, k=k, at=at, where=where, progress=progress)
+    return memory.recall(query, k=k, at=at, where=where, method=method, progress=progress)
 
 
 def ask(
     memory: Memory,
     question: Annotated[str, "The question."],
     form: Annotated[Literal["auto", "text", "weights"], "Answer from text, from weights alone, or as fits."] = "auto",
+    reader: Annotated[str | None, "Another way to read text: engram methods."] = None,
     *,
     progress: Progress | None = None,
 ) -> Answer:
@@ -148,7 +150,7 @@ def ask(
 
     Says what the answer cites and which form of memory it came from.
     """
-    return memory.ask(question, form=form, progress=progress)
+    return memory.ask(question, form=form, reader=reader, progress=progress)
 
 
 def learn(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engram.core import catalogue
 from engram.core.errors import BadInput
 from engram.core.records import Answer, Hit
 
@@ -16,29 +18,63 @@ if TYPE_CHECKING:
 CLOSE = 0.35
 
 
-def find(memory: Memory, query: str, k: int, at: str | None = None, where: dict[str, Any] | None = None) -> list[Hit]:
+def find(
+    memory: Memory,
+    query: str,
+    k: int,
+    at: str | None = None,
+    where: dict[str, Any] | None = None,
+    method: str | None = None,
+) -> list[Hit]:
     """See `Memory.recall`."""
+    if k < 1:
+        raise BadInput(f"k is {k}; ask for at least one hit")
+    names = [n.strip() for n in (method or "").split(",") if n.strip()]
+    entries = [catalogue.entry(n) for n in names]
+    retrievers = [e.name for e in entries if e.kind == "retriever"]
+    wrong = [e.name for e in entries if e.kind not in ("retriever", "reranker")]
+    if wrong or len(retrievers) > 1:
+        raise BadInput(f"method={method!r}: name one retriever and any rerankers, with commas between (engram methods)")
+    usual = "ranked" if memory.store.setting("speakers") else "hybrid"
+    found = _retriever(retrievers[0] if retrievers else usual).search(
+        memory.store, memory.embedder, query, k, at=at, where=where
+    )
+    for entry in entries:
+        if entry.kind == "reranker" and found:
+            found = _ordered(memory, catalogue.make(entry.name), query, found)
+    return list(found)
+
+
+def _retriever(name: str) -> Any:
     from engram.recall.retrieve.hybrid import Hybrid
     from engram.recall.retrieve.ranked import Ranked
 
-    if k < 1:
-        raise BadInput(f"k is {k}; ask for at least one hit")
-    searched = Ranked() if memory.store.setting("speakers") else Hybrid()
-    return searched.search(memory.store, memory.embedder, query, k, at=at, where=where)
+    return {"ranked": Ranked, "hybrid": Hybrid}[name]() if name in ("ranked", "hybrid") else catalogue.make(name)
 
 
-def answer(memory: Memory, question: str, form: str, k: int) -> Answer:
+def _ordered(memory: Memory, reranker: Any, query: str, hits: Sequence[Hit]) -> Sequence[Hit]:
+    """Hits in a reranker's order, given what it asks to read with."""
+    with_what: dict[str, Any] = {}
+    for name in inspect.signature(reranker.order).parameters:
+        if name == "embedder":
+            with_what[name] = memory.embedder
+        elif name == "model":
+            with_what[name] = memory.weighing.lm
+    found: Sequence[Hit] = reranker.order(query, hits, **with_what)
+    return found
+
+
+def answer(memory: Memory, question: str, form: str, k: int, reader: str | None = None) -> Answer:
     """See `Memory.ask`."""
     if form not in ("auto", "text", "weights"):
         raise BadInput(f"form is {form!r}; choose 'auto', 'text' or 'weights'")
     if not question.strip():
         raise BadInput("the question is empty; ask something")
     if form != "weights":
-        from engram.recall.read.cite import Cite
-
+        reads = _reader(reader)
         hits = find(memory, question, k)
         if hits and (form == "text" or _relevant(memory, question, hits)):
-            said = Cite().answer(memory.subject, question, hits)
+            said: Answer = reads.answer(memory.subject, question, hits)
             memory.used(h.id for h in said.hits)
             return said
         if form == "text":
@@ -48,6 +84,17 @@ def answer(memory: Memory, question: str, form: str, k: int) -> Answer:
     told = memory.subject.generate([ask(question)], max_tokens=48)[0][0]
     sure = float(np.exp(np.mean(told.logprobs))) if told.logprobs else None
     return Answer(text=told.text, form="weights", confidence=sure)
+
+
+def _reader(name: str | None) -> Any:
+    from engram.recall.read.cite import Cite
+
+    if name is None:
+        return Cite()
+    if catalogue.entry(name).kind != "reader":
+        known = ", ".join(e.name for e in catalogue.METHODS if e.kind == "reader")
+        raise BadInput(f"{name} is no reader; choose one of {known}")
+    return catalogue.make(name)
 
 
 def _relevant(memory: Memory, question: str, hits: Sequence[Hit]) -> bool:

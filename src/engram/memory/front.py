@@ -188,16 +188,18 @@ class Memory(Parts):
         at: str | None = None,
         where: dict[str, Any] | None = None,
         *,
+        method: str | None = None,
         progress: Progress | None = None,
     ) -> list[Hit]:
         """The `k` best hits for a query: words, meaning, and what stands beside a hit, in one score.
 
         Where turns have speakers, who says them and what surrounds them count too. `at` (ISO time) asks for what
-        held then; `where` filters by fields or metadata.
+        held then; `where` filters by fields or metadata. `method` names another retriever and rerankers, with commas
+        between, in order (`engram methods`).
         """
         from engram.memory.asking import find
 
-        found = find(self, query, k, at, where)
+        found = find(self, query, k, at, where, method)
         self.used(h.id for h in found[:1])
         return found
 
@@ -207,15 +209,17 @@ class Memory(Parts):
         form: Literal["auto", "text", "weights"] = "auto",
         *,
         k: int = 5,
+        reader: str | None = None,
         progress: Progress | None = None,
     ) -> Answer:
         """Answer a question from text (open book, with what it cites) or from weights (closed book).
 
-        "auto" reads text when something relevant is remembered, and asks the weights otherwise.
+        "auto" reads text when something relevant is remembered, and asks the weights otherwise. `reader` names another
+        way to read (`engram methods`).
         """
         from engram.memory.asking import answer
 
-        return answer(self, question, form, k)
+        return answer(self, question, form, k, reader)
 
     # weights
     def learn(

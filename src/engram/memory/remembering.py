@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engram.core import catalogue
 from engram.core.errors import BadInput, Unknown
 from engram.core.records import Engram, Op, State
-from engram.core import catalogue
 from engram.memory.lessons import drafted, identity, is_engrams, is_pairs, named
 from engram.recall.update.keep_me_updated import KeepMeUpdated
 from engram.recall.update.present import Present
@@ -43,8 +43,9 @@ def remember(
         )
         _taken(memory, present, ops)
     if updater is not None:
-        drafts = [op.engram for op in present.ops if op.engram is not None and op.kind != "pass"]
-        vectors = np.stack([v for op, v in zip(present.ops, present.vectors, strict=True) if op.engram in drafts])
+        new = [n for n, op in enumerate(present.ops) if op.engram is not None and op.kind != "pass"]
+        drafts = [e for n in new if (e := present.ops[n].engram) is not None]
+        vectors = np.array([present.vectors[n] for n in new], np.float32)
     ended = [op.target for op in present.ops if op.kind == "delete" and op.target is not None]
     with memory.store.transaction():
         for target in memory.store.find(list(present.keys)):

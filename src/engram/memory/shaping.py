@@ -26,9 +26,8 @@ def merge(memory: Memory, ids: Sequence[str], text: str | None) -> Engram:
     parts = _active(memory, ids, 2)
     keys = list(dict.fromkeys(e.key for e in parts if e.key is not None))
     if len(keys) > 1:
-        raise BadInput(
-            f"they are about different matters (keys {', '.join(map(repr, keys))}); give engrams about one, or use compose"
-        )
+        told = ", ".join(map(repr, keys))
+        raise BadInput(f"they are about different matters (keys {told}); give engrams about one, or use compose")
     made = _joined(memory, parts, text).model_copy(update={"key": keys[0] if keys else None})
     with memory.store.transaction():
         memory.store.update([e.id for e in parts], state="superseded", valid_to=made.created)

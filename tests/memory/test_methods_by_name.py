@@ -1,0 +1,140 @@
+"""Papers' methods behind the verbs: writers, updaters, retrievers, rerankers and readers by their names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from engram.core import catalogue
+from engram.core.errors import BadInput, Unknown
+from engram.memory import Memory
+
+TEXT = "Marta Kask runs the ferry and sells tea. Her dog is called Bo. The ferry leaves at nine."
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Memory]:
+    with Memory.open(tmp_path / "brain", model="tiny", embedder="hash") as opened:
+        yield opened
+
+
+def named(kind: str, verb: str) -> list[str]:
+    return [e.name for e in catalogue.METHODS if e.kind == kind and hasattr(catalogue.load(e.name), verb)]
+
+
+@pytest.mark.parametrize("name", named("writer", "write"))
+def test_every_writer_writes_through_remember(memory: Memory, name: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text(TEXT, encoding="utf-8")
+    made = memory.remember(tmp_path / "notes.md", write=name)
+    again = memory.remember(tmp_path / "notes.md", write=name)
+    assert [e.id for e in again] == [e.id for e in made]
+    assert memory.store.count() == len(made) > 0
+    assert any("dog" in h.text for h in memory.recall("the dog", k=3))
+    assert memory.check() == []
+
+
+def test_a_writer_of_facts_makes_other_engrams_than_passages(memory: Memory) -> None:
+    assert [e.text for e in memory.remember(TEXT)] == [TEXT]
+    facts = memory.remember(TEXT, write="atomic-facts")
+    assert [e.text for e in facts][:2] == ["Marta Kask runs the ferry.", "Marta Kask sells tea."]
+
+
+@pytest.mark.parametrize("name", named("updater", "reconcile"))
+def test_every_updater_updates_through_remember(memory: Memory, name: str) -> None:
+    memory.remember(["Marta's car is a Volvo.", "Bo likes chess."])
+    memory.remember(["Marta's car is a Fiat."], update=name)
+    assert any("Fiat" in h.text for h in memory.recall("Marta's car", k=5))
+    assert {e.state for e in memory.store.all(state=None)} <= {"active", "superseded"}
+    assert memory.check() == []
+
+
+def test_think_in_memory_ends_a_thought_that_is_contradicted(memory: Memory) -> None:
+    def thought(tail: str) -> dict[str, str]:
+        return {"text": f"Marta works as a {tail}.", "head": "Marta", "relation": "job", "tail": tail}
+
+    first = memory.remember([thought("diver")], update="think-in-memory")[0].id
+    second = memory.remember([thought("baker")], update="think-in-memory")[0].id
+    assert {e.id: e.state for e in memory.store.all(state=None)} == {first: "superseded", second: "active"}
+    assert [h.id for h in memory.recall("Marta's job")] == [second]
+
+
+def test_merging_keeps_what_was_said_before_as_history(memory: Memory) -> None:
+    first = memory.remember(["Ann sails. Ann is 40."])[0].id
+    made = memory.remember(["Ann sails. Ann is 40. Ann has a boat."], update="prospective-reflection")
+    assert [e.text for e in made] == ["Ann sails. Ann is 40. Ann has a boat."]
+    assert [e.id for e in memory.history(made[0].id)] == [first, made[0].id]
+
+
+@pytest.mark.parametrize("name", [*named("retriever", "search"), "lsh,long-context-rag", "reflective-memory"])
+def test_every_retriever_and_reranker_is_reached_through_recall(memory: Memory, name: str) -> None:
+    memory.remember(["The red boat needs varnish.", "Rye bread wants caraway.", "A lute has strings."])
+    found = memory.recall("the red boat", k=2, method=name)
+    assert found
+    assert any("boat" in h.text for h in found)
+
+
+@pytest.mark.parametrize("name", named("reader", "answer"))
+def test_every_reader_is_reached_through_ask(memory: Memory, name: str) -> None:
+    memory.remember(["The red boat needs varnish."])
+    assert memory.ask("What needs varnish?", form="text", reader=name).form in ("text", "none")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda m: m.remember("x y", write="lsh"), BadInput, "lsh is no writer that serves here; choose one of"),
+        (lambda m: m.remember("x y", write="lhs"), Unknown, "lhs"),
+        (lambda m: m.remember("x y", update="qa-memory"), BadInput, "is no updater"),
+        (lambda m: m.recall("x", method="lsh,memgas"), BadInput, "name one retriever"),
+        (lambda m: m.recall("x", method="ewc"), BadInput, "name one retriever"),
+        (lambda m: m.ask("x", form="text", reader="ewc"), BadInput, "ewc is no reader; choose one of"),
+    ],
+)
+def test_a_method_of_another_kind_is_refused_with_nothing_stored(
+    memory: Memory, call: Any, error: Any, words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        call(memory)
+    assert memory.store.count(state=None) == 0
+
+
+class Chat(BaseHTTPRequestHandler):
+    """Answers every request with two facts."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        said = "Marta Kask | runs the ferry.\nBo | is a dog."
+        body = {
+            "choices": [{"message": {"content": said}, "index": 0}],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 12},
+        }
+        sent = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+def test_an_endpoint_writes_once_for_each_source_and_the_cost_is_counted(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/v1#m"
+        with Memory.open(tmp_path / "brain", model=url, embedder="hash") as memory:
+            made = memory.remember([TEXT, "Bo is a dog, and Ann has none."], write="atomic-facts")
+            assert [e.text for e in made] == ["Marta Kask: runs the ferry.", "Bo: is a dog."]
+            assert memory.endpoint.usage.requests in (1, 2)
+            assert memory.endpoint.usage.read == 100 * memory.endpoint.usage.requests
+            assert str(memory.endpoint.usage).endswith("written")
+    finally:
+        server.shutdown()
+        server.server_close()
