@@ -31,6 +31,8 @@ SHARED = {
     "namespace": Annotated[
         str | None, typer.Option("--namespace", "-n", help="A memory of its own within the folder, such as a user's.")
     ],
+    "owner": Annotated[str | None, typer.Option(help="Whose engrams to see and to change, of several owners'.")],
+    "system": Annotated[str | None, typer.Option(help="A published memory system, when the folder is made.")],
     "store": Annotated[
         str | None, typer.Option(envvar="ENGRAM_STORE", help="postgresql://user@host/db#name, when the folder is made.")
     ],
@@ -84,7 +86,8 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS.get(name)))
 
     def command(**given: Any) -> None:
-        folder, model, embedder, namespace, store, as_json, quiet = (given.pop(k) for k in SHARED)
+        shared = {k: given.pop(k) for k in SHARED}
+        folder, namespace, as_json, quiet = (shared.pop(k) for k in ("folder", "namespace", "as_json", "quiet"))
         for key in mappings:
             given[key] = _mapping(key, given[key] or []) or None
         from engram.store.folder import within
@@ -92,7 +95,7 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         home = within(folder, namespace)
         if verb.__name__ in verbs.CREATES and not home.exists():
             verbs.vet(given)
-        with bars(as_json or quiet) as progress, _open(verb.__name__, home, model, embedder, store) as memory:
+        with bars(as_json or quiet) as progress, _open(verb.__name__, home, shared) as memory:
             result = verb(memory, **given, progress=progress)
             if memory.endpoint is not None and memory.endpoint.usage.requests and not (as_json or quiet):
                 typer.echo(f"asked {memory.model_name}: {memory.endpoint.usage}", err=True)
@@ -138,7 +141,7 @@ def _mapping(name: str, items: list[str]) -> dict[str, str]:
     return dict(item.split("=", 1) for item in items)
 
 
-def _open(verb: str, folder: Path, model: str | None, embedder: str | None, store: str | None) -> Any:
+def _open(verb: str, folder: Path, chosen: dict[str, str | None]) -> Any:
     """The memory in a folder; verbs that only read refuse to make one."""
     if verb not in verbs.CREATES and not folder.exists():
         raise BadInput(
@@ -146,7 +149,6 @@ def _open(verb: str, folder: Path, model: str | None, embedder: str | None, stor
         )
     from engram.memory import Memory
 
-    chosen = {"model": model, "embedder": embedder, "store": store}
     return Memory.open(folder, **{k: v for k, v in chosen.items() if v is not None})
 
 

@@ -211,6 +211,22 @@ METHODS: tuple[Entry, ...] = (
         kind="writer",
     ),
     Entry(
+        "triples",
+        "recall.write.structural_memory:StructuralMemory",
+        paper="structural-memory",
+        arxiv="2412.15266",
+        kind="writer",
+        defaults={"kinds": ("triple",)},
+    ),
+    Entry(
+        "summaries",
+        "recall.write.structural_memory:StructuralMemory",
+        paper="structural-memory",
+        arxiv="2412.15266",
+        kind="writer",
+        defaults={"kinds": ("summary",)},
+    ),
+    Entry(
         "iterative",
         "recall.retrieve.iterative:Iterative",
         paper="structural-memory",

@@ -11,6 +11,7 @@ import numpy as np
 from engram.core import catalogue
 from engram.core.errors import BadInput
 from engram.core.records import Answer, Hit
+from engram.memory import access
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -37,7 +38,7 @@ def find(
         raise BadInput(f"method={method!r}: name one retriever and any rerankers, with commas between (engram methods)")
     usual = "ranked" if memory.store.setting("speakers") else "hybrid"
     found = _retriever(retrievers[0] if retrievers else usual).search(
-        memory.store, memory.embedder, query, k, at=at, where=where
+        memory.store, memory.embedder, query, k, at=at, where=access.seen(memory, where)
     )
     for entry in entries:
         if entry.kind == "reranker" and found:
@@ -70,6 +71,10 @@ def answer(memory: Memory, question: str, form: str, k: int, reader: str | None 
         raise BadInput(f"form is {form!r}; choose 'auto', 'text' or 'weights'")
     if not question.strip():
         raise BadInput("the question is empty; ask something")
+    if memory.owner is not None:
+        if form == "weights":
+            access.refuse_weights(memory, "ask(form='weights')")
+        form = "text"
     if form != "weights":
         reads = _reader(reader)
         hits = find(memory, question, k)

@@ -14,7 +14,7 @@ from engram.core.errors import BadInput, Unknown
 from engram.core.records import Certificate, Check, Engram, Version
 from engram.exam import recall as exams
 from engram.exam.match import contains
-from engram.memory import audit
+from engram.memory import access, audit
 from engram.memory import recipe as recipes
 from engram.memory.learning import digest, examples, teach
 from engram.memory.lessons import Lesson, is_pairs
@@ -39,7 +39,7 @@ class Removal:
 
 def select(memory: Memory, what: Any) -> tuple[list[Engram], str | None]:
     """The engrams meant by a query, ids, pairs or engrams, in any state; and the query, if it was one."""
-    known = memory.store.all(state=None)
+    known = access.visible(memory, memory.store.all(state=None))
     by_id = {e.id: e for e in known}
     if isinstance(what, str):
         ids = [what] if what in by_id else [i.strip() for i in what.split(",")]
@@ -97,6 +97,7 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
     with memory.store.lock("forget"), room(memory.folder.path):
         started = time.monotonic()
         chosen, query = select(memory, what)
+        access.changeable(memory, chosen)
         gone = {g.engram.id: g for g in redacted(chosen, query, memory.now())}
         ids = list(gone)
         secrets = audit.secrets(memory, list(gone.values()))

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from engram.core.errors import Conflict
 from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal, Version
-from engram.memory import account, planning, shaping
+from engram.memory import access, account, planning, shaping
 from engram.memory.lessons import drafted, general_texts, lessons_in
 from engram.memory.parts import Parts
 from engram.models import source
+from engram.recall import systems
 from engram.store.folder import Folder, within
 from engram.store.move import refuse_unfinished
 from engram.store.opening import exists, open_store
@@ -39,20 +40,31 @@ class Memory(Parts):
     """
 
     def __init__(
-        self, path: str | Path, *, model: Name = None, embedder: Name = None, store: Name = None, namespace: Name = None
+        self,
+        path: str | Path,
+        *,
+        model: Name = None,
+        embedder: Name = None,
+        store: Name = None,
+        namespace: Name = None,
+        owner: Name = None,
+        system: Name = None,
     ) -> None:
         path = within(path, namespace)
         if not exists(path):
             source.vet("model", model or MODEL)
             source.vet("embedder", embedder or EMBEDDER)
+            systems.system(system or "engram")
         self.folder = Folder(path)
         self.store = open_store(self.folder, store)
         self.save_every = 30.0
+        self.owner = owner
         self.uses = Counter()
         try:
             refuse_unfinished(self.store)
             self.model_name = self._agree("model", model, MODEL)
             self.embedder_name = self._agree("embedder", embedder, EMBEDDER)
+            self.system = systems.system(self._agree("system", system, "engram"))
         except BaseException:
             self.store.close()
             raise
@@ -69,7 +81,15 @@ class Memory(Parts):
 
     @classmethod
     def open(
-        cls, path: str | Path, model: Name = None, embedder: Name = None, store: Name = None, *, namespace: Name = None
+        cls,
+        path: str | Path,
+        model: Name = None,
+        embedder: Name = None,
+        store: Name = None,
+        *,
+        namespace: Name = None,
+        owner: Name = None,
+        system: Name = None,
     ) -> Memory:
         """Open the memory in a folder, or create it.
 
@@ -85,12 +105,16 @@ class Memory(Parts):
             address without its password, which comes from here, `PGPASSWORD` or `~/.pgpass`.
         namespace: a memory of its own within the folder, for one user of many: it shares no text, no index, no
             statistics and no weights with any other. Listed by `namespaces(path)`.
+        owner: whose the memory is while it is open: what is remembered gets this owner, and only this owner's engrams,
+            those without an owner and those granted (`grant`) are seen. Weights are everyone's, so out of reach.
+        system: a published memory system (`engram.recall.systems`) whose methods serve where a call names none, kept
+            with the memory as its model is.
 
         Raises `BadInput` when the path is no memory or was made with another model or store, `Unknown`
         for a model that is not known, `Newer` for a folder of a newer format, `Conflict` for a copy
         that was not finished.
         """
-        return cls(path, model=model, embedder=embedder, store=store, namespace=namespace)
+        return cls(path, model=model, embedder=embedder, store=store, namespace=namespace, owner=owner, system=system)
 
     def close(self) -> None:
         """Close the store. Everything acknowledged is on disk already; how often engrams were used is noted now."""
@@ -111,7 +135,7 @@ class Memory(Parts):
         source: Source,
         *,
         write: str | None = None,
-        update: bool | str = False,
+        update: bool | str | None = None,
         progress: Progress | None = None,
     ) -> list[Engram]:
         """Keep something as text: a file, a text, or a list of texts or dicts.
@@ -130,8 +154,9 @@ class Memory(Parts):
         """
         from engram.memory.remembering import remember, written
 
-        updater = ("keep-me-updated" if update else None) if isinstance(update, bool) else update
-        drafts = written(self, source, write, progress)
+        updater = self.system.update if update is None else update or None
+        updater = "keep-me-updated" if updater is True else updater
+        drafts = access.owned(self, written(self, source, write or self.system.write, progress))
         return remember(self, source, drafts, update=updater, progress=progress)
 
     def history(self, what: str, *, progress: Progress | None = None) -> list[Engram]:
@@ -199,7 +224,7 @@ class Memory(Parts):
         """
         from engram.memory.asking import find
 
-        found = find(self, query, k, at, where, method)
+        found = find(self, query, k, at, where, method or self.system.method)
         self.used(h.id for h in found[:1])
         return found
 
@@ -219,7 +244,11 @@ class Memory(Parts):
         """
         from engram.memory.asking import answer
 
-        return answer(self, question, form, k, reader)
+        return answer(self, question, form, k, reader or self.system.reader)
+
+    def grant(self, to: str, right: Literal["read", "write"] | None, *, progress: Progress | None = None) -> None:
+        """Let another owner see what is this owner's ("read"), or change it too ("write"); None takes it back."""
+        access.grant(self, to, right)
 
     # weights
     def learn(
@@ -243,6 +272,7 @@ class Memory(Parts):
         """
         from engram.memory.learning import learn
 
+        access.refuse_weights(self, "learn")
         drafts = drafted(source, self.now())
         lessons = lessons_in(drafts)
         return learn(
@@ -258,6 +288,8 @@ class Memory(Parts):
         The pairs name the version that said them as their source. What is not sure enough is not kept.
         """
         from engram.memory.reciting import recite
+
+        access.refuse_weights(self, "recite")
 
         return recite(self, questions, sure, progress)
 
@@ -285,19 +317,23 @@ class Memory(Parts):
 
         Gives each exam's mean, n and 95% interval; the per-item results are stored with the version.
         """
+        access.refuse_weights(self, "exam")
         return account.exam(self, seed=seed, progress=progress)
 
     # versions
     def log(self, *, progress: Progress | None = None) -> list[Version]:
         """The versions, newest first."""
+        access.refuse_weights(self, "log")
         return self.store.versions()[::-1]
 
     def diff(self, a: str, b: str, *, progress: Progress | None = None) -> dict[str, Any]:
         """Which facts were gained and lost between two versions, by their exams."""
+        access.refuse_weights(self, "diff")
         return account.diff(self, a, b)
 
     def revert(self, version: str, *, progress: Progress | None = None) -> Version:
         """Make an earlier version the current one; its weights come back bit for bit."""
+        access.refuse_weights(self, "revert")
         with self.store.lock("revert"):
             found = self.store.version(version)
             if found.erased:
@@ -308,6 +344,7 @@ class Memory(Parts):
 
     def report(self, path: str | Path = "report.html", *, progress: Progress | None = None) -> Path:
         """Write a self-contained page on what was learned, kept, lost and forgotten."""
+        access.refuse_weights(self, "report")
         return account.report(self, Path(path))
 
     def export(
@@ -321,6 +358,7 @@ class Memory(Parts):
         """Write a version as a transformers checkpoint, or (`adapter=True`) as a PEFT adapter."""
         from engram.memory.versions import export
 
+        access.refuse_weights(self, "export")
         chosen = self.store.version(version) if version else self.head
         if chosen.erased:
             raise Conflict(f"version {chosen.id} was erased by forget; choose another (engram log)")

@@ -15,6 +15,7 @@ import numpy as np
 from engram.core.errors import BadInput, Busy, Full
 from engram.core.records import Version
 from engram.memory.lessons import Lesson
+from engram.recall.systems import System
 from engram.store.base import AnyStore
 from engram.store.folder import Folder
 
@@ -36,6 +37,8 @@ class Parts:
     model_name: str
     embedder_name: str
     uses: Counter[str]
+    owner: str | None
+    system: System
 
     @property
     def model(self) -> Any:

@@ -41,7 +41,8 @@ def plan(memory: Memory, at: str | None) -> list[Proposal]:
     """Everything that is due, the most pressing kind first; see `Memory.plan`."""
     memory.note_uses()
     now = seconds(at or memory.now()) or 0.0
-    return [*_rehearse(memory), *_consolidate(memory, now), *_merge(memory), *_archive(memory, now)]
+    weights = [] if memory.owner is not None else [*_rehearse(memory), *_consolidate(memory, now)]
+    return [*weights, *_merge(memory), *_archive(memory, now)]
 
 
 def carry_out(memory: Memory, proposals: Sequence[Proposal], seed: int) -> list[Engram | Learned]:
@@ -158,11 +159,16 @@ def _consolidate(memory: Memory, now: float) -> list[Proposal]:
     return sorted(out, key=lambda p: -uses[p.engrams[0]][0])
 
 
+def _own(memory: Memory) -> list[Engram]:
+    """Texts that are this owner's to change, in the order they were added."""
+    return [e for e in memory.store.all(forms="text") if memory.owner in (None, e.owner)]
+
+
 def _archive(memory: Memory, now: float) -> list[Proposal]:
     """Texts out of use; what is current under a key, or is in weights too, stays."""
     uses = memory.store.uses()
     out = []
-    for e in memory.store.all(forms="text"):
+    for e in _own(memory):
         if e.key is not None or "weights" in e.forms:
             continue
         times, last = uses.get(e.id, (0, e.created))
@@ -177,7 +183,7 @@ def _archive(memory: Memory, now: float) -> list[Proposal]:
 
 def _merge(memory: Memory) -> list[Proposal]:
     """Among the newest texts, pairs of one owner that say nearly the same; each text in one pair at most."""
-    newest = [e for e in memory.store.all(forms="text")[-NEWEST:] if e.key is None and "weights" not in e.forms]
+    newest = [e for e in _own(memory)[-NEWEST:] if e.key is None and "weights" not in e.forms]
     if memory.store.dimension is None or len(newest) < 2:
         return []
     out: list[Proposal] = []

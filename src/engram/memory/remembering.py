@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engram.core import catalogue
 from engram.core.errors import BadInput, Unknown
 from engram.core.records import Engram, Op, State
+from engram.memory import access
 from engram.memory.lessons import drafted, identity, is_engrams, is_pairs, named
 from engram.recall.update.keep_me_updated import KeepMeUpdated
 from engram.recall.update.present import Present
@@ -98,20 +99,22 @@ def history(memory: Memory, what: str) -> list[Engram]:
         line = memory.store.keyed(what)
     else:
         line = memory.store.keyed(engram.key, engram.owner) if engram.key else [engram]
+    line = access.visible(memory, line)
     if not line:
         raise Unknown(f"no engram and no key {what!r} here; look for one with engram recall QUERY")
     told = {e.id: e for e in line}
     while more := list(dict.fromkeys(i for e in told.values() for i in e.parents if i not in told)):
         found = memory.store.find(more)
-        told = {i: found[i] for i in more if i in found} | told
-        if not found:
+        shown = {e.id: e for e in access.visible(memory, found.values())}
+        told = {i: shown[i] for i in more if i in shown} | told
+        if not shown:
             break
     return sorted(told.values(), key=lambda e: seconds(e.since) or 0.0)
 
 
 def archive(memory: Memory, ids: Sequence[str], *, back: bool) -> list[Engram]:
     """Put engrams out of sight of recall, or bring them back; what is not in the state for it is refused."""
-    found = memory.store.get(list(ids))
+    found = access.changeable(memory, memory.store.get(list(ids)))
     state: State = "archived" if back else "active"
     other: State = "active" if back else "archived"
     for e in found:
@@ -201,7 +204,8 @@ def _reread(memory: Memory, source: Any, stored: Sequence[Engram]) -> None:
             continue
         now = [e.id for e in stored if e.source == name]
         kept = set(now)
-        gone = [e.id for e in memory.store.all(source=name) if e.id not in kept]
+        owners = {e.owner for e in stored if e.source == name}
+        gone = [e.id for e in memory.store.all(source=name) if e.id not in kept and e.owner in owners]
         if gone:
             memory.store.update(gone, state="superseded", valid_to=memory.now())
         for place, e in enumerate(e for e in stored if e.source == name):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engram.core.errors import BadInput
 from engram.core.records import Engram
+from engram.memory import access
 from engram.memory.lessons import identity
 from engram.memory.remembering import keep
 
@@ -57,7 +58,7 @@ def split(memory: Memory, id: str, texts: Sequence[str] | None) -> list[Engram]:
 
 
 def _active(memory: Memory, ids: Sequence[str], least: int) -> list[Engram]:
-    found = memory.store.get(list(dict.fromkeys(ids)))
+    found = access.changeable(memory, memory.store.get(list(dict.fromkeys(ids))))
     if len(found) < least:
         raise BadInput(f"{len(found)} engrams were given; give {least} or more")
     for e in found:

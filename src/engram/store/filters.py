@@ -171,10 +171,15 @@ def condition(at: str | None, where: Where) -> tuple[str, list[Any]]:
 
 
 def equal(where: dict[str, Any]) -> tuple[str, list[Any]]:
-    """An SQL condition on `engrams AS e` for the equality filters alone, with its values."""
+    """An SQL condition on `engrams AS e` for the equality filters alone, with its values; of a tuple any will do."""
     parts: list[str] = []
     values: list[Any] = []
     for key, value in where.items():
+        if isinstance(value, tuple):
+            told = [equal({key: one}) for one in value]
+            parts.append(f"({' OR '.join(t for t, _ in told) or 'false'})")
+            values += [v for _, some in told for v in some]
+            continue
         if not (value is None or isinstance(value, str | int | float)) or key in ("forms", "metadata"):
             raise BadInput(f"where={{{key!r}: {value!r}}}: give one value for a field or a metadata key")
         if key in _COLUMNS and value is None:

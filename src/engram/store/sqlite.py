@@ -147,8 +147,8 @@ class Store(AnyStore):
 
         Finds engrams that are active, have a text form and hold now. With `at` (ISO time) those that
         held then, superseded ones included. `where` filters by equality on fields or metadata keys;
-        None means missing. A fact with a key is found by the words of the key, and by all that was said
-        under it that `where` lets through.
+        None means missing, of a tuple any will do. A fact with a key is found by the words of the key,
+        and by all that was said under it that `where` lets through.
         """
         return self._search.lexical(query, k, at, where)
 

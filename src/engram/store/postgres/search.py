@@ -195,21 +195,22 @@ def _condition(at: str | None, where: Where) -> tuple[tuple[str, str], list[Any]
     parts.append("(e.starts IS NULL OR e.starts <= ?) AND (e.ends IS NULL OR e.ends > ?)")
     holds, parts = " AND ".join(parts), ["true"]
     values: list[Any] = [moment, moment]
-    wanted: dict[str, Any] = {}
     for key, value in (where or {}).items():
-        if not (value is None or isinstance(value, str | int | float)) or key in ("forms", "metadata"):
-            raise BadInput(f"where={{{key!r}: {value!r}}}: give one value for a field or a metadata key")
-        name = (key if key in _FIELDS else f".{key}").replace("\0", "\ufffd")
-        told = facet(_as_kept(key, value))
-        if told is None:
-            parts.append("NOT jsonb_exists(e.facets, ?)" if value is None else "false")
-            values += [name] if value is None else []
-        else:
-            wanted[name] = told
-    if wanted:
-        parts.append("e.facets @> ?::jsonb")
-        values.append(json.dumps(wanted))
+        told = [_equal(key, one) for one in (value if isinstance(value, tuple) else (value,))]
+        parts.append(f"({' OR '.join(t for t, _ in told) or 'false'})")
+        values += [v for _, some in told for v in some]
     return (holds, " AND ".join(parts)), values
+
+
+def _equal(key: str, value: Any) -> tuple[str, list[Any]]:
+    """An SQL condition on `engrams AS e` for one filter, with its values."""
+    if not (value is None or isinstance(value, str | int | float)) or key in ("forms", "metadata"):
+        raise BadInput(f"where={{{key!r}: {value!r}}}: give one value for a field or a metadata key")
+    name = (key if key in _FIELDS else f".{key}").replace("\0", "\ufffd")
+    told = facet(_as_kept(key, value))
+    if told is None:
+        return ("NOT jsonb_exists(e.facets, ?)", [name]) if value is None else ("false", [])
+    return "e.facets @> ?::jsonb", [json.dumps({name: told})]
 
 
 def _as_kept(key: str, value: Any) -> Any:

@@ -1,0 +1,50 @@
+"""Published memory systems, whole: which methods of a paper write, update, search, rerank and read together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engram.core.errors import Unknown
+
+
+@dataclass(frozen=True)
+class System:
+    """What `Memory` does where a call names no method, by names of the catalogue; None is engram's own way.
+
+    paper: the slug. method: a retriever and rerankers, with commas between.
+    """
+
+    name: str
+    paper: str | None = None
+    write: str | None = None
+    update: str | None = None
+    method: str | None = None
+    reader: str | None = None
+
+
+SYSTEMS: tuple[System, ...] = (
+    System("engram"),
+    System("keep-me-updated", "keep-me-updated", write="atomic-facts", update="keep-me-updated"),
+    System("think-in-memory", "think-in-memory", write="triples", update="think-in-memory", method="lsh"),
+    System("reflective-memory", "reflective-memory", update="prospective-reflection", method="reflective-memory"),
+    System("memgas", "memgas", method="memgas"),
+    System("atomic-facts", "atomic-facts", write="atomic-facts"),
+    System("qa-memory", "qa-memory", write="qa-memory"),
+    System("structural-memory", "structural-memory", write="structural-memory", method="iterative"),
+    System("long-context-rag", "long-context-rag", method="long-context-rag"),
+    System("attention-sorting", "attention-sorting", method="attention-sorting"),
+    System("chain-of-note", "chain-of-note", reader="chain-of-note"),
+    System("adapt-retrieve-revise", "adapt-retrieve-revise", reader="adapt-retrieve-revise"),
+)
+
+
+def system(name: str) -> System:
+    """The system of this name.
+
+    >>> system("think-in-memory").method
+    'lsh'
+    """
+    known = {s.name: s for s in SYSTEMS}
+    if name not in known:
+        raise Unknown.name("system", name, known, "engram methods")
+    return known[name]
