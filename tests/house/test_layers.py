@@ -17,7 +17,7 @@ MAY: dict[str, set[str]] = {
     "store": {"core"},
     "train": {"core", "kit"},
     **{name: {"core", "kit"} for name in MIDDLE},
-    "study": {*BASE, *MIDDLE},
+    "study": {*BASE, *MIDDLE, "memory"},
     "memory": {*BASE, *MIDDLE},
     "app": {*BASE, *MIDDLE, "study", "memory"},
     "__main__": {"app"},
