@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from engram.app import recalling
 from engram.app.cli import app
 from engram.core.errors import BadInput
 from engram.models.embedder import HashEmbedder
+from engram.recall.retrieve.ranked import PARTS, WEIGHTS
 from engram.world.dialogues import Dialogue, Probe, Turn
 
 
@@ -49,9 +55,48 @@ def test_weights_come_from_the_other_dialogues(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(recalling, "fit", watched)
     recalling.bench([dialogue(n) for n in "xyz"], HashEmbedder())
-    assert learned == [6, 6, 6]  # three questions a dialogue, two of three dialogues
-    recalling.bench([dialogue("x")], HashEmbedder())
-    assert learned == [6, 6, 6]
+    parts = 2 * len(PARTS)  # added and left out
+    assert learned == [6, 6, 6] * parts  # three questions a dialogue, two of three dialogues
+    assert recalling.bench([dialogue("x")], HashEmbedder())["parts"] == {}
+    assert len(learned) == 3 * parts
+
+
+def test_parts_are_added_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer stands a turn after the words of its question, so neighbours find it and words alone cannot."""
+    names: list[list[str]] = []
+
+    def even(asked: list, **more: Any) -> dict[str, float]:
+        names.append(list(more["names"]))
+        return {n: float(n in more["names"]) for n in WEIGHTS}
+
+    monkeypatch.setattr(recalling, "fit", even)
+    found = recalling.bench([dialogue(n) for n in "xyz"], HashEmbedder(), k=2)
+    added, left = found["parts"]["added"], found["parts"]["left out"]
+    assert list(added) == list(left) == list(PARTS)
+    assert added["words"]["turn_recall@2"] == 0.0 < added["neighbours"]["turn_recall@2"]
+    assert added["best"]["turn_recall@2"] == found["arms"]["ranked"]["turn_recall@2"]
+    assert added["neighbours"]["by_category"]["single-hop"]["questions"] == 9
+    assert names[0] == ["words"]
+    assert names[3 * list(PARTS).index("best")] == list(WEIGHTS)
+    assert names[-1] == [n for n in WEIGHTS if not n.startswith("best")]
+    rows = list(recalling.part_cells(found))
+    assert [len(r) for r in rows] == [len(recalling.PART_COLUMNS)] * len(PARTS)
+    assert rows[0][:3] == ("words", f"{added['words']['turn_recall@5']:.1%}", "0.0%")
+    assert rows[2][5] == f"{left['neighbours']['turn_recall@2']:.1%}"
+
+
+def test_the_share_of_the_embedder_is_told() -> None:
+    class Slow(HashEmbedder):
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            time.sleep(0.01 * len(texts))
+            return super().encode(texts)
+
+    found = recalling.bench([dialogue("x"), dialogue("y")], Slow())
+    assert found["ms_to_embed_a_question"] >= 10.0  # of one text, though each is embedded with and without its name
+    assert 0.0 < found["embedder_share_of_a_ranked_search"] < 1.0
+    assert found["embedder_share_of_storing"] == pytest.approx(
+        found["seconds_of_these_embedding"] / found["seconds_to_store"], abs=0.05
+    )
 
 
 def test_means_by_category_worked_by_hand() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engram.core import catalogue
@@ -73,6 +74,13 @@ class Echo:
         return [[-1.0] * max(1, len(text.split())) for _, text in pairs]
 
 
+class Lengths:
+    """Finds long texts relevant."""
+
+    def relevance(self, query, texts):
+        return np.array([float(len(t)) for t in texts])
+
+
 def filled(path: Path, talk: dict[str, tuple[str, ...]] = TALK) -> Store:
     store = Store(path, dimension=256)
     engrams = [
@@ -108,7 +116,8 @@ def order(name: str, query: str, found: list[Hit], tiny: Any) -> list[Hit]:
     """Orders with whatever the reranker asks for beside query and hits."""
     made = catalogue.make(name)
     wanted = list(inspect.signature(made.order).parameters)[2:]
-    return made.order(query, found, *({"embedder": HashEmbedder(), "model": tiny}[w] for w in wanted))
+    given = {"embedder": HashEmbedder(), "model": tiny, "scorer": Lengths()}
+    return made.order(query, found, *(given[w] for w in wanted))
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)

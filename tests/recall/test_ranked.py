@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
 from engram.core.records import Brief, Engram
 from engram.models.embedder import HashEmbedder
-from engram.recall.retrieve.ranked import WEIGHTS, Asked, Ranked, _features, fit
+from engram.recall.retrieve.ranked import PARTS, WEIGHTS, Asked, Ranked, _features, fit, using
 from engram.store.sqlite import Store
 
 NAMES = list(WEIGHTS)
@@ -61,6 +63,52 @@ def test_fitted_weights_are_where_the_slope_of_the_loss_is_zero() -> None:
         chances = np.exp(one.features @ weights)
         slope += one.features.T @ (chances / chances.sum()) - one.features[one.ids.index(wanted)]
     assert np.abs(slope).max() < 1e-4
+
+
+def test_weights_that_are_not_named_stay_zero() -> None:
+    rng = np.random.default_rng(0)
+    asked = [(Asked(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
+    found = fit(asked, names=["length", "words"])
+    assert [n for n in NAMES if found[n]] == ["words", "length"]
+    alone = [(Asked(a.ids, a.features * [n in ("words", "length") for n in NAMES]), w) for a, w in asked]
+    assert found == pytest.approx(fit(alone), abs=1e-5)
+
+
+def test_every_weight_is_of_a_part() -> None:
+    assert {n for names in PARTS.values() for n in names} == set(WEIGHTS)
+    assert using(list(PARTS)) == list(WEIGHTS)
+    assert using([p for p in PARTS if p != "words"]) == [n for n in NAMES if "words" not in n]
+
+
+def test_a_part_without_weight_is_not_looked_at(tmp_path: Path) -> None:
+    class Watched(HashEmbedder):
+        read: list[str]
+
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            self.read = list(texts)
+            return super().encode(texts)
+
+    def asked(*parts: str) -> tuple[dict[str, list[float]], list[str]]:
+        embedder = Watched()
+        embedder.read = []
+        ranker = Ranked(weights={n: float(n in using(parts)) for n in WEIGHTS})
+        found = ranker.asked(store, embedder, "What boat has Bo?")
+        return dict(zip(NAMES, found.features.T.tolist(), strict=True)), embedder.read
+
+    with Store(tmp_path / "s", dimension=256) as store:
+        said = ("Which boat?", "The boat is red.", "Nice.")
+        engrams = [turn(f"t{n}", text, n, speaker="AnnBo"[3 * (n % 2) :][:3]) for n, text in enumerate(said)]
+        store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
+        features, read = asked(*PARTS)
+        assert any(features["meaning"]) and any(features["words"]) and any(features["speaker"])  # noqa: PT018
+        assert read == ["What boat has  ?"]
+        features, read = asked("words", "neighbours")
+        assert read == []
+        assert not any(features["meaning"])
+        features, read = asked("meaning", "neighbours")
+        assert read == ["What boat has Bo?"]
+        assert not any(features["words"])
+        assert any(features["meaning"])
 
 
 def test_the_turn_after_the_question_is_found_by_who_says_it(tmp_path: Path) -> None:

@@ -109,10 +109,13 @@ def recall(
         terminal.dump(found)
         return
     table(terminal.console(), recalling.COLUMNS, recalling.cells(found))
+    if found["parts"]:
+        table(terminal.console(), recalling.PART_COLUMNS, recalling.part_cells(found))
     typer.echo(
         f"{found['questions']} questions about {found['turns']} turns of {found['dialogues']} dialogues; stored in "
-        f"{found['seconds_to_store']:.1f} s, {found['seconds_of_these_embedding']:.1f} s of them for the embedder, "
-        f"which takes {found['ms_to_embed_a_question']:.0f} ms for a question besides the search"
+        f"{found['seconds_to_store']:.1f} s, {found['embedder_share_of_storing']:.0%} of them for the embedder, which "
+        f"takes {found['ms_to_embed_a_question']:.0f} ms for a question besides the search, "
+        f"{found['embedder_share_of_a_ranked_search']:.0%} of both with the last retriever"
     )
 
 

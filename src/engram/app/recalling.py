@@ -1,7 +1,8 @@
 """`engram bench recall`: evidence found in long dialogues by every retriever, on dialogues not learned from.
 
 Every dialogue is put into a store of its own and asked through the same search that a memory uses. Weights that are
-learned are those of the other dialogues (of four fifths of them where there are more than five).
+learned are those of the other dialogues (of four fifths of them where there are more than five), and so they are where
+parts of `Ranked` are left out to see what each adds.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from engram.core.records import Engram, Hit
 from engram.exam import retrieval
 from engram.models.embedder import Remembered
 from engram.recall.retrieve.hybrid import Hybrid
-from engram.recall.retrieve.ranked import Ranked, fit
+from engram.recall.retrieve.ranked import PARTS, WEIGHTS, Asked, Ranked, fit, using
 from engram.store.sqlite import Store
 from engram.world.dialogues import Dialogue, Probe
 
 Told = Callable[[str, int, int], None]
 MEASURES = {"recall": retrieval.recall, "all": retrieval.recall_all, "any": retrieval.recall_any}
-PARTS: Mapping[str, Hybrid] = {
+PLAIN: Mapping[str, Hybrid] = {
     "bm25": Hybrid(dense=0.0, neighbours=0.0),
     "embedder": Hybrid(lexical=0.0, neighbours=0.0),
     "bm25 + embedder": Hybrid(neighbours=0.0),
@@ -33,6 +34,9 @@ PARTS: Mapping[str, Hybrid] = {
 }
 FOLDS = 5
 COLUMNS = ("retriever", "questions", "recall@5", "recall@k", "all@k", "any@k", "NDCG@k", "sessions@k", "search ms")
+PART_COLUMNS = ("part", "recall@5", "recall@k", "multi-hop@k", "without: @5", "without: @k", "without: multi-hop@k")
+Questions = list[tuple[Asked, list[str]]]
+"""Of one dialogue: every question's candidates, and the engrams that it should find."""
 
 
 @dataclass
@@ -61,28 +65,32 @@ def bench(
             if told:
                 told("reading", n + 1, len(dialogues))
         stored, embedding = time.perf_counter() - started, once.seconds
-        arms: dict[str, list[dict[str, Any]]] = {name: [] for name in (*PARTS, "ranked")}
-        learned = _learned(kept, once, told)
+        read = len(once.known)
+        arms: dict[str, list[dict[str, Any]]] = {name: [] for name in (*PLAIN, "ranked")}
+        learned, parts = _learned(kept, once, k, told)
         for n, one in enumerate(kept):
-            for name, searcher in {**PARTS, "ranked": learned[n]}.items():
+            for name, searcher in {**PLAIN, "ranked": Ranked(weights=learned[n % len(learned)])}.items():
                 arms[name] += [_ask(one, probe, searcher, once, k) for probe in one.dialogue.probes]
             if told:
                 told("asking", n + 1, len(kept))
         for one in kept:
             one.store.close()
-    questions = max(1, sum(len(d.probes) for d in dialogues))
-    asking = (once.seconds - embedding) / questions * 1e3
+    asking = (once.seconds - embedding) / max(1, len(once.known) - read) * 1e3
+    tables = {name: table(rows, k) for name, rows in arms.items()}
     return {
         "bench": "recall",
         "dialogues": len(dialogues),
         "turns": sum(len(d.turns) for d in dialogues),
-        "questions": questions,
+        "questions": sum(len(d.probes) for d in dialogues),
         "k": k,
         "seconds_to_store": round(stored, 2),
         "seconds_of_these_embedding": round(embedding, 2),
         "ms_to_embed_a_question": round(asking, 2),
-        "arms": {name: table(rows, k) for name, rows in arms.items()},
-        "weights": learned[0].weights,
+        "embedder_share_of_storing": round(embedding / stored, 4),
+        "embedder_share_of_a_ranked_search": round(asking / max(asking + tables["ranked"].get("ms_p50", 0.0), 1e-9), 4),
+        "arms": tables,
+        "parts": parts,
+        "weights": dict(learned[0]),
     }
 
 
@@ -97,18 +105,56 @@ def _keep(dialogue: Dialogue, path: Path, embedder: Remembered) -> Kept:
     return Kept(dialogue, store, [e.id for e in store.add(engrams, embedder.encode([e.text for e in engrams]))])
 
 
-def _learned(kept: Sequence[Kept], embedder: Remembered, told: Told | None) -> list[Ranked]:
-    """For each dialogue a ranker whose weights come from others; the one shipped where there are none."""
+def _learned(
+    kept: Sequence[Kept], embedder: Remembered, k: int, told: Told | None
+) -> tuple[Sequence[Mapping[str, float]], dict[str, Any]]:
+    """The ranker's weights for every fold, and its recall with its parts added one by one and with each left out.
+
+    A dialogue's fold is its number modulo the number of folds; weights come from dialogues of other folds. Where there
+    are none, they are those shipped.
+    """
     if len(kept) == 1:
-        return [Ranked()]
-    asked = []
-    for n, one in enumerate(kept):
-        asked.append([(Ranked().asked(one.store, embedder, p.text), one.wanted(p)) for p in one.dialogue.probes])
+        return [WEIGHTS], {}
+    order = list(PARTS)
+    chosen = [("added", part, order[: n + 1]) for n, part in enumerate(order)]
+    chosen += [("left out", part, [p for p in order if p != part]) for part in order]
+    found: dict[str, Any] = {"added": {}, "left out": {}}
+    asked: dict[tuple[bool, ...], list[Questions]] = {}
+    whole: list[dict[str, float]] = []
+    for n, (how, part, parts) in enumerate(chosen):
+        names = using(parts)
+        looked = tuple(p in parts for p in ("words", "meaning", "speaker"))
+        if looked not in asked:
+            ranker = Ranked(weights={name: float(name in names) for name in WEIGHTS})
+            asked[looked] = [_asked(one, ranker, embedder) for one in kept]
+        weights = _folded(asked[looked], names)
+        rows = [
+            _found(one, probe, list(candidates.best(weights[d % len(weights)], max(5, k))), k)
+            for d, one in enumerate(kept)
+            for probe, (candidates, _) in zip(one.dialogue.probes, asked[looked][d], strict=True)
+        ]
+        found[how][part] = table(rows, k)
+        whole = weights if parts == order else whole
         if told:
-            told("learning", n + 1, len(kept))
-    folds = min(FOLDS, len(kept))
-    made = [Ranked(weights=fit([q for n, a in enumerate(asked) if n % folds != f for q in a])) for f in range(folds)]
-    return [made[n % folds] for n in range(len(kept))]
+            told("learning", n + 1, len(chosen))
+    return whole, found
+
+
+def _asked(one: Kept, ranker: Ranked, embedder: Remembered) -> Questions:
+    return [(ranker.asked(one.store, embedder, p.text), one.wanted(p)) for p in one.dialogue.probes]
+
+
+def _folded(asked: Sequence[Questions], names: Sequence[str]) -> list[dict[str, float]]:
+    """Weights for every fold of the dialogues, of these names alone, learned from the others."""
+    folds = min(FOLDS, len(asked))
+    return [fit([q for n, a in enumerate(asked) if n % folds != f for q in a], names=names) for f in range(folds)]
+
+
+def _found(one: Kept, probe: Probe, turns: Sequence[str], k: int) -> dict[str, Any]:
+    """Recall of turns by what was found, best first."""
+    wanted = one.wanted(probe)
+    recalled = {f"turn_recall@{n}": retrieval.recall(turns, wanted, n) for n in sorted({5, k})} if wanted else {}
+    return {"category": probe.category, **recalled}
 
 
 def _ask(one: Kept, probe: Probe, searcher: Any, embedder: Remembered, k: int) -> dict[str, Any]:
@@ -138,7 +184,7 @@ def table(rows: Sequence[Mapping[str, Any]], k: int) -> dict[str, Any]:
     by = {c: [r for r in rows if r["category"] == c] for c in sorted({r["category"] for r in rows})}
     return {
         **means(rows),
-        "ms_p50": round(median(r["ms"] for r in rows), 2) if rows else 0.0,
+        **({"ms_p50": round(median(timed), 2)} if (timed := [r["ms"] for r in rows if "ms" in r]) else {}),
         "by_category": {c: {"questions": len(part), **means(part)} for c, part in by.items()},
     }
 
@@ -159,3 +205,17 @@ def cells(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield row(name, found["questions"], arm)
     for category, part in found["arms"]["ranked"]["by_category"].items():
         yield row(f"  {category}", part["questions"], part)
+
+
+def part_cells(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Rows of the second table: recall with this part and those above it, and with all but this part."""
+    names = ("turn_recall@5", f"turn_recall@{found['k']}")
+
+    def figures(of: Mapping[str, Any]) -> tuple[str, ...]:
+        several = of["by_category"].get("multi-hop", {})
+        return tuple(
+            f"{row[n]:.1%}" if n in row else "" for row, n in ((of, names[0]), (of, names[1]), (several, names[1]))
+        )
+
+    for part, added in found["parts"].get("added", {}).items():
+        yield part, *figures(added), *figures(found["parts"]["left out"][part])

@@ -181,6 +181,7 @@ METHODS: tuple[Entry, ...] = (
         arxiv="2310.01427",
         kind="reranker",
     ),
+    Entry("cross-encoder", "recall.rerank.cross_encoder:CrossEncoder", arxiv="1901.04085", kind="reranker"),
     Entry(
         "chain-of-note",
         "recall.read.chain_of_note:ChainOfNote",

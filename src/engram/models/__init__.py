@@ -1,4 +1,4 @@
-"""Language models and embedders: finding, loading, scoring, sampling."""
+"""Language models, embedders and cross-encoders: finding, loading, scoring, sampling."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ _HOMES = {
     "load": "engram.models.lm",
     "load_embedder": "engram.models.embedder",
     "Endpoint": "engram.models.endpoint",
+    "PairScorer": "engram.models.pairs",
 }
 __all__ = sorted(_HOMES)
 

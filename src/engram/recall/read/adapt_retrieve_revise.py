@@ -30,7 +30,7 @@ class AdaptRetrieveRevise:
     >>> made.prompt("Who sails?", "Ann.", [Hit(id="a", text="Ben sails.", score=1.0)])[1]["content"]
     'Question: Who sails?\\nDraft: Ann.\\nEvidence 1: Ben sails.'
 
-    References: Zhang et al. 2023, arXiv:2310.03328, section 3.
+    References: Wan et al. 2023, arXiv:2310.03328, section 3.
     """
 
     def __init__(self, *, passages: int = 5, draft_tokens: int = 64, max_tokens: int = 64) -> None:

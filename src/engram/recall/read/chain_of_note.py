@@ -46,15 +46,19 @@ class ChainOfNote:
 
     def answer(self, subject: Subject, question: str, hits: Sequence[Hit]) -> Answer:
         """Answer from the best hits, with those that its notes find of use; the form is "none" where it is unknown."""
-        read = list(hits[: self.passages])
-        if not read or not question.strip():
+        if not hits or not question.strip():
             return Answer(text="", form="none")
-        listed = "\n".join(f"Passage {n}: {h.text}" for n, h in enumerate(read, 1))
-        prompt = [
-            {"role": "system", "content": TASK},
-            {"role": "user", "content": f"Question: {question}\n{listed}"},
-        ]
-        told = subject.generate([prompt], max_tokens=self.max_tokens)[0][0].text
+        told = subject.generate([self.prompt(question, hits)], max_tokens=self.max_tokens)[0][0].text
+        return self.read(told, question, hits)
+
+    def prompt(self, question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
+        """What the subject is shown."""
+        listed = "\n".join(f"Passage {n}: {h.text}" for n, h in enumerate(hits[: self.passages], 1))
+        return [{"role": "system", "content": TASK}, {"role": "user", "content": f"Question: {question}\n{listed}"}]
+
+    def read(self, told: str, question: str, hits: Sequence[Hit]) -> Answer:
+        """The answer that a reply to `prompt` gives."""
+        read = list(hits[: self.passages])
         text, useful = self.parsed(told)
         if not text or re.match(r"\W*(the answer is )?(unknown|not known)\b", text, re.I):
             return Answer(text="", form="none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,26 @@ WEIGHTS: Mapping[str, float] = {
     "best by words": 0.1,
     "best by meaning": -0.1,
 }
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "words": ("words", "source by words", "best by words"),
+    "meaning": ("meaning", "source by meaning", "best by meaning"),
+    "neighbours": ("before", "after", "second before", "second after"),
+    "speaker": ("speaker",),
+    "questions": ("answers a question", "is a question"),
+    "length": ("length",),
+    "source": ("source by words", "source by meaning"),
+    "best": ("best by words", "best by meaning"),
+}
+
+
+def using(parts: Collection[str]) -> list[str]:
+    """The weights that these parts need: those of no other part.
+
+    >>> using(["words", "source"])
+    ['words', 'source by words']
+    """
+    others = {name for part, names in PARTS.items() if part not in parts for name in names}
+    return [name for name in WEIGHTS if name not in others]
 
 
 @dataclass(frozen=True)
@@ -42,12 +62,18 @@ class Asked:
     ids: tuple[str, ...]
     features: Features
 
+    def best(self, weights: Mapping[str, float], k: int) -> dict[str, float]:
+        """The k ids that score best, best first, with their scores."""
+        scores = self.features @ np.array([weights[n] for n in WEIGHTS])
+        return {self.ids[i]: float(scores[i]) for i in np.argsort(-scores, kind="stable")[:k]}
+
 
 class Ranked:
     """A linear model over what tells a passage that answers from one that only sounds alike.
 
     The candidates are the `pool` best by BM25 and the `pool` best by cosine, with the passages around each in its
-    source. A speaker who is named in the query is matched with who speaks, and left out of the words.
+    source. A speaker who is named in the query is matched with who speaks, and left out of the words. Words, meaning
+    and speakers are not looked at where all weights of that part (`PARTS`) are 0.
 
     score_i = sum_f w_f x_if, each x_f standardised over the candidates of the query
 
@@ -86,12 +112,7 @@ class Ranked:
         """The k best engrams for a query, best first; without an embedder by words alone. See `Hybrid.search`."""
         if not query.strip() or k < 1:
             return []
-        asked = self.asked(store, embedder, query, at, where, k)
-        if not asked.ids:
-            return []
-        scores = asked.features @ np.array([self.weights[n] for n in WEIGHTS])
-        best = np.argsort(-scores, kind="stable")[:k]
-        return hits(store, {asked.ids[i]: float(scores[i]) for i in best})
+        return hits(store, self.asked(store, embedder, query, at, where, k).best(self.weights, k))
 
     def asked(
         self,
@@ -104,11 +125,13 @@ class Ranked:
     ) -> Asked:
         """The candidates for a query with their features; at least `k` from each index where it has them."""
         query = query.encode("utf-8", "ignore").decode()
-        names = self._names(store, query, at, where)
+        looked = {part for part, names in PARTS.items() if any(self.weights[n] for n in names)}
+        names = self._names(store, query, at, where) if "speaker" in looked else []
         bare = re.sub("|".join(rf"\b{re.escape(n)}\b(?:['’]s)?" for n in names), " ", query) if names else query
         bare = bare if bare.strip() else query
-        vector = None if embedder is None else embedder.encode([bare])[0]
-        found = find(store, bare, vector, max(self.pool, k), at, where)
+        vector = None if embedder is None or "meaning" not in looked else embedder.encode([bare])[0]
+        words = bare if "words" in looked or vector is None else None
+        found = find(store, words, vector, max(self.pool, k), at, where)
         if not found.ids:
             return Asked((), np.zeros((0, len(WEIGHTS))))
         ids = found.ids
@@ -128,23 +151,31 @@ class Ranked:
         return [s for s in speakers if re.search(rf"\b{re.escape(s)}\b", query)]
 
 
-def fit(asked: Sequence[tuple[Asked, Sequence[str]]], *, decay: float = 1e-3, steps: int = 60) -> dict[str, float]:
+def fit(
+    asked: Sequence[tuple[Asked, Sequence[str]]],
+    *,
+    names: Collection[str] = tuple(WEIGHTS),
+    decay: float = 1e-3,
+    steps: int = 60,
+) -> dict[str, float]:
     """Weights that make what is wanted likeliest: least cross-entropy of a softmax over each query's candidates.
 
-    `asked` are queries with the ids that should be found; those with none among their candidates say nothing.
+    `asked` are queries with the ids that should be found; those with none among their candidates say nothing. Weights
+    that are not among `names` stay 0.
 
     loss = - sum_q mean_(i wanted by q) log softmax(X_q w)_i + decay |w|^2, by L-BFGS
     """
     import torch
 
+    columns = [n for n, name in enumerate(WEIGHTS) if name in names]
     data = []
     for one, wanted in asked:
         right = [n for n, i in enumerate(one.ids) if i in set(wanted)]
         if right:
-            data.append((torch.tensor(one.features), right))
+            data.append((torch.tensor(one.features[:, columns]), right))
     if not data:
         raise BadInput("no query has what it asks for among its candidates; give a larger pool or other queries")
-    weights = torch.zeros(len(WEIGHTS), dtype=torch.float64, requires_grad=True)
+    weights = torch.zeros(len(columns), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=steps, line_search_fn="strong_wolfe")
 
     def loss() -> Any:
@@ -156,7 +187,8 @@ def fit(asked: Sequence[tuple[Asked, Sequence[str]]], *, decay: float = 1e-3, st
         return total
 
     optimizer.step(loss)
-    return dict(zip(WEIGHTS, weights.tolist(), strict=True))
+    learned = dict(zip(columns, weights.tolist(), strict=True))
+    return {name: learned.get(n, 0.0) for n, name in enumerate(WEIGHTS)}
 
 
 def _features(
