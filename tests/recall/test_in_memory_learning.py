@@ -68,6 +68,14 @@ def test_without_momentum_the_last_batch_is_all_that_is_known(tmp_path: Path) ->
         assert counts(note)["It has fur."] == (0, 0)
 
 
+def test_a_forgotten_note_is_not_read(tmp_path: Path) -> None:
+    with Store(tmp_path, dimension=256) as store:
+        carry_out(store, EMBEDDER, InMemoryLearning().reconcile(store, FIRST, EMBEDDER))
+        assert InMemoryLearning().infer(store, "It has fur.", KINDS)[1] > 0
+        store.update([store.all()[0].id], state="forgotten")
+        assert InMemoryLearning().infer(store, "It has fur.", KINDS) == [0.0, 0.0]
+
+
 def test_guesses_are_passed_and_owners_have_notes_of_their_own(tmp_path: Path) -> None:
     with Store(tmp_path, dimension=256) as store:
         other = Op(kind="add", engram=Engram(id="x", text="Tea is ready.", created="now"))
@@ -112,3 +120,5 @@ def test_a_subject_writes_revises_and_reads(tmp_path: Path) -> None:
         assert learner.infer(store, "It has fur.", KINDS, subject) == [-2.0, -0.5]
         assert subject.asked[-1].startswith("What has fur is a zog.\n\nIt has fur.\nIs it a mib or a zog?")
         assert InMemoryLearning().reconcile(store, SECOND, EMBEDDER, Writes(" \0")) == []
+        InMemoryLearning(momentum=0.0).reconcile(store, SECOND, EMBEDDER, subject)
+        assert "older rules" not in subject.asked[-1]

@@ -60,6 +60,8 @@ def test_what_is_best_counts_and_not_what_was_done(tmp_path: Path) -> None:
         good = episode("a", ("attic", "leave it", 1.0))
         bad = episode("b", ("stairs", "go on", 0.0), ("attic", "jump", 0.0))
         assert learned(store, one, good, bad)["stairs"] == {"go on": (1.0, 1)}
+        again = episode("c", ("stairs", "go on", 0.0), ("attic", "jump", 0.0))
+        assert learned(store, one, again)["stairs"] == {"go on": (1.0, 2)}, "the best of two that are known"
     with Store(tmp_path / "returns", dimension=256) as store:
         assert learned(store, Rememberer(steps=9), good, bad)["stairs"] == {"go on": (0.0, 1)}
 
@@ -85,6 +87,13 @@ def test_experience_outlives_the_process(tmp_path: Path) -> None:
         assert best.alike == pytest.approx(1.0)
         assert len(store.keyed(best.engram.key or "")) == 2, "what was known before is history"
         assert store.count() == 3
+
+
+def test_what_was_forgotten_is_not_learned_on(tmp_path: Path) -> None:
+    with Store(tmp_path, dimension=256) as store:
+        learned(store, Rememberer(), episode("a", ("hall", "go up", 1.0)))
+        store.update([store.all()[0].id], state="forgotten")
+        assert learned(store, Rememberer(), episode("b", ("hall", "go up", 0.0))) == {"hall": {"go up": (0.0, 1)}}
 
 
 def test_the_most_alike_moments_tell_of_good_and_bad_actions(tmp_path: Path) -> None:
