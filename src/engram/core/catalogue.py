@@ -168,6 +168,27 @@ METHODS: tuple[Entry, ...] = (
         kind="updater",
     ),
     Entry(
+        "rememberer",
+        "recall.update.rememberer:Rememberer",
+        paper="rememberer",
+        arxiv="2306.07929",
+        kind="updater",
+    ),
+    Entry(
+        "in-memory-learning",
+        "recall.update.in_memory_learning:InMemoryLearning",
+        paper="in-memory-learning",
+        arxiv="2403.02757",
+        kind="updater",
+    ),
+    Entry(
+        "violation-of-expectation",
+        "recall.update.violation_of_expectation:ViolationOfExpectation",
+        paper="violation-of-expectation",
+        arxiv="2310.06983",
+        kind="updater",
+    ),
+    Entry(
         "long-context-rag",
         "recall.rerank.long_context_rag:Reorder",
         paper="long-context-rag",
