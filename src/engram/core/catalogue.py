@@ -232,6 +232,14 @@ METHODS: tuple[Entry, ...] = (
         arxiv="2412.15266",
         kind="writer",
     ),
+    Entry("arm-rag", "recall.write.arm_rag:ArmRAG", paper="arm-rag", arxiv="2311.04177", kind="writer"),
+    Entry(
+        "llm-embedder",
+        "recall.retrieve.llm_embedder:LLMEmbedder",
+        paper="llm-embedder",
+        arxiv="2310.07554",
+        kind="retriever",
+    ),
     Entry(
         "triples",
         "recall.write.structural_memory:StructuralMemory",
