@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engram.core import catalogue
-from engram.core.errors import BadInput, Unknown
+from engram.core.errors import BadInput, EngramError, Unknown
 from engram.memory import Memory
 
 TEXT = "Marta Kask runs the ferry and sells tea. Her dog is called Bo. The ferry leaves at nine."
@@ -35,7 +35,7 @@ def test_every_writer_writes_through_remember(memory: Memory, name: str, tmp_pat
     again = memory.remember(tmp_path / "notes.md", write=name)
     assert [e.id for e in again] == [e.id for e in made]
     assert memory.store.count() == len(made) > 0
-    assert any("dog" in h.text for h in memory.recall("the dog", k=3))
+    assert any("ferry" in h.text for h in memory.recall("the ferry", k=3))
     assert memory.check() == []
 
 
@@ -77,6 +77,26 @@ def test_every_retriever_and_reranker_is_reached_through_recall(memory: Memory, 
     found = memory.recall("the red boat", k=2, method=name)
     assert found
     assert any("boat" in h.text for h in found)
+
+
+def test_a_cross_encoder_is_named_with_its_model(memory: Memory, tmp_path: Path) -> None:
+    memory.remember(["The red boat needs varnish.", "Rye bread wants caraway."])
+    with pytest.raises(BadInput, match="no cross-encoder is given to rerank with"):
+        memory.recall("boat", method="cross-encoder")
+    with pytest.raises(EngramError, match="nowhere"):
+        memory.recall("boat", method=f"cross-encoder={tmp_path / 'nowhere'}")
+
+
+def test_experience_is_updated_in_its_place(memory: Memory) -> None:
+    def step(reward: float) -> dict[str, Any]:
+        told = {"task": "bring tea", "observation": "a door", "action": "open", "reward": reward}
+        return {"text": "bring tea: a door", "source": "an episode", **told}
+
+    memory.remember([step(1.0)], update="rememberer")
+    (made,) = memory.remember([step(0.0)], update="rememberer")
+    assert made.metadata["actions"] == {"open": [0.5, 2]}
+    assert [e.state for e in memory.history(made.key or "")] == ["superseded", "active"]
+    assert memory.check() == []
 
 
 @pytest.mark.parametrize("name", named("reader", "answer"))

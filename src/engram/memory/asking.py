@@ -30,8 +30,8 @@ def find(
     """See `Memory.recall`."""
     if k < 1:
         raise BadInput(f"k is {k}; ask for at least one hit")
-    names = [n.strip() for n in (method or "").split(",") if n.strip()]
-    entries = [catalogue.entry(n) for n in names]
+    named = [n.partition("=") for n in (method or "").split(",") if n.strip()]
+    entries = [catalogue.entry(n.strip()) for n, _, _ in named]
     retrievers = [e.name for e in entries if e.kind == "retriever"]
     wrong = [e.name for e in entries if e.kind not in ("retriever", "reranker")]
     if wrong or len(retrievers) > 1:
@@ -40,9 +40,9 @@ def find(
     found = _retriever(retrievers[0] if retrievers else usual).search(
         memory.store, memory.embedder, query, k, at=at, where=access.seen(memory, where)
     )
-    for entry in entries:
+    for entry, (_, _, model) in zip(entries, named, strict=True):
         if entry.kind == "reranker" and found:
-            found = _ordered(memory, catalogue.make(entry.name), query, found)
+            found = _ordered(memory, catalogue.make(entry.name), query, found, model.strip() or None)
     return list(found)
 
 
@@ -53,14 +53,16 @@ def _retriever(name: str) -> Any:
     return {"ranked": Ranked, "hybrid": Hybrid}[name]() if name in ("ranked", "hybrid") else catalogue.make(name)
 
 
-def _ordered(memory: Memory, reranker: Any, query: str, hits: Sequence[Hit]) -> Sequence[Hit]:
-    """Hits in a reranker's order, given what it asks to read with."""
+def _ordered(memory: Memory, reranker: Any, query: str, hits: Sequence[Hit], model: str | None) -> Sequence[Hit]:
+    """Hits in a reranker's order, given what it asks to read with: of a cross-encoder the model that was named."""
     with_what: dict[str, Any] = {}
     for name in inspect.signature(reranker.order).parameters:
         if name == "embedder":
             with_what[name] = memory.embedder
         elif name == "model":
             with_what[name] = memory.weighing.lm
+        elif name == "scorer":
+            with_what[name] = None if model is None else memory.scorer(model)
     found: Sequence[Hit] = reranker.order(query, hits, **with_what)
     return found
 

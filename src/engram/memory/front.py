@@ -220,7 +220,7 @@ class Memory(Parts):
 
         Where turns have speakers, who says them and what surrounds them count too. `at` (ISO time) asks for what
         held then; `where` filters by fields or metadata. `method` names another retriever and rerankers, with commas
-        between, in order (`engram methods`).
+        between, in order (`engram methods`); a cross-encoder with its model: "cross-encoder=HUB-ID-OR-FOLDER".
         """
         from engram.memory.asking import find
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from engram.core.protocols import Embedder, Subject
     from engram.memory.versions import Weighing
+    from engram.models.pairs import PairScorer
     from engram.store.weights import Weights
 
 USES = 64
@@ -99,6 +100,17 @@ class Parts:
         from engram.models.embedder import load_embedder
 
         return load_embedder(self.embedder_name)
+
+    def scorer(self, name: str) -> PairScorer:
+        """A cross-encoder, loaded once."""
+        from engram.models.pairs import PairScorer
+
+        return self.scorers.setdefault(name, PairScorer(name))
+
+    @cached_property
+    def scorers(self) -> dict[str, PairScorer]:
+        """The cross-encoders that were asked for."""
+        return {}
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.embedder.encode(list(texts))

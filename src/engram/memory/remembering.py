@@ -47,7 +47,7 @@ def remember(
         new = [n for n, op in enumerate(present.ops) if op.engram is not None and op.kind != "pass"]
         drafts = [e for n in new if (e := present.ops[n].engram) is not None]
         vectors = np.array([present.vectors[n] for n in new], np.float32)
-    ended = [op.target for op in present.ops if op.kind == "delete" and op.target is not None]
+    ended = [op.target for op in present.ops if op.target is not None and (op.kind == "delete" or _retold(memory, op))]
     with memory.store.transaction():
         for target in memory.store.find(list(present.keys)):
             memory.store.update([target], key=present.keys[target])
@@ -55,6 +55,14 @@ def remember(
         stored = keep(memory, drafts, vectors) if drafts else []
         _reread(memory, source, stored)
         return memory.store.get([e.id for e in stored])
+
+
+def _retold(memory: Memory, op: Op) -> bool:
+    """Whether an engram takes the place of one with the same words, which the store would take for the same."""
+    if op.kind != "replace" or op.engram is None or op.target is None:
+        return False
+    old = memory.store.find([op.target]).get(op.target)
+    return old is not None and (old.text, old.source, old.owner) == (op.engram.text, op.engram.source, op.engram.owner)
 
 
 def written(memory: Memory, source: Any, writer: str | None, progress: Progress | None) -> list[Engram]:

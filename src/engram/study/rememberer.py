@@ -41,8 +41,8 @@ class Experience(Study):
     On seeds 100 to 102 the trust was chosen of 2, 4 and 8, for every arm the heat it does best with of 0.15, 0.25, 0.5
     and 1, and gamma of 1, the authors', and 0.9: with 1 a way round is worth as much as the straight one, and errands
     that were met succeed in 0.67 instead of 0.87 (seed 102). `returns` did as well as `memory` (0.67 and 0.62 on
-    seed 100, 0.74 and 0.63 on 102). At first things had no kinds and a reward came only at the end: random errands then almost never
-    succeeded, and what was learned of one errand (0.75 of those met) was of no use for others (0.18).
+    seed 100, 0.74 and 0.63 on 102). At first things had no kinds and a reward came only at the end: random errands then
+    almost never succeeded, and what was learned of one errand (0.75 of those met) was of no use for others (0.18).
     """
 
     claim = "a policy that is not trained does better with an experience memory learned by n-step Q, good and bad told"

@@ -34,6 +34,10 @@ SYSTEMS: tuple[System, ...] = (
     System("long-context-rag", "long-context-rag", method="long-context-rag"),
     System("attention-sorting", "attention-sorting", method="attention-sorting"),
     System("chain-of-note", "chain-of-note", reader="chain-of-note"),
+    System("arm-rag", "arm-rag", write="arm-rag"),
+    System("rememberer", "rememberer", update="rememberer"),
+    System("in-memory-learning", "in-memory-learning", update="in-memory-learning"),
+    System("violation-of-expectation", "violation-of-expectation", update="violation-of-expectation"),
     System("adapt-retrieve-revise", "adapt-retrieve-revise", reader="adapt-retrieve-revise"),
 )
 
