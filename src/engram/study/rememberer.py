@@ -40,9 +40,14 @@ class Experience(Study):
 
     On seeds 100 to 102 the trust was chosen of 2, 4 and 8, for every arm the heat it does best with of 0.15, 0.25, 0.5
     and 1, and gamma of 1, the authors', and 0.9: with 1 a way round is worth as much as the straight one, and errands
-    that were met succeed in 0.67 instead of 0.87 (seed 102). `returns` did as well as `memory` (0.67 and 0.62 on
-    seed 100, 0.74 and 0.63 on 102). At first things had no kinds and a reward came only at the end: random errands then
-    almost never succeeded, and what was learned of one errand (0.75 of those met) was of no use for others (0.18).
+    that were met succeed in 0.67 instead of 0.87 (seed 102). At first things had no kinds and a reward came only at the
+    end: random errands then almost never succeeded, and what was learned of one errand (0.75 of those met) was of no
+    use for others (0.18).
+
+    That the maximum is better than the mean of whole returns is not shown: 0.76 and 0.67 here, but 0.62 and 0.67, 0.63
+    and 0.74 on seeds 100 and 102. Tried: SmolLM2-135M to score the actions (seed 100, eight new errands, states on the
+    straight way). The right action comes first in 0.05 of them without experience and in 0.13 with exemplars in the
+    prompt, where shared words have 0.40; with experience added to the score in 0.68, with words in 0.70.
     """
 
     claim = "a policy that is not trained does better with an experience memory learned by n-step Q, good and bad told"

@@ -35,10 +35,11 @@ class Surprises(Study):
     language model needs for a token of the replies that came, with the same facts in its prompt.
 
     `near` is from the cosines of the questions. Of 2.5 and 3 `nats` on seed 101, 2.5 agrees better with what was
-    predicted wrongly (0.82 and 0.78 of messages). In a first run of three seeds all criteria but `fallen` held, which
-    was too spread to tell (0.29, from 0.05 to 0.53); the committed run has five, with nothing else changed.
-    Likelihood is the worse judge: in that run it agreed with the error on 0.63 of messages, as small talk is unlikely
-    too, and left 0.31 of errors where distance left 0.16.
+    predicted wrongly (0.82 and 0.78 of messages).
+
+    All criteria hold but `fallen`, whose three values (0.21, 0.45, 0.21) are too few to tell by. Likelihood judges
+    worse: it agrees with the error on 0.63 of messages, as small talk is unlikely too, and leaves 0.31 of predictions
+    wrong where distance leaves 0.16.
     Tried: SmolLM2-135M to expect as well, the likeliest of the four replies. It is wrong as often with all facts before
     it as with none (0.54 and 0.58, seed 100), as it repeats what most people say; so the embedder expects.
     """

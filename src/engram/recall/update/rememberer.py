@@ -67,8 +67,9 @@ class Rememberer:
 
     Departs from the paper: where o_{t+n} was never met its value is 0 (the authors' code takes the most alike
     moment's). No action is made up where none was good or none bad. The memory has no limit. A language model is shown
-    the same exemplars, but it scores the actions that there are and writes none; without one, an action is likely by
-    the words it shares with the task, and experience is added to that.
+    the same exemplars, but it scores the actions that there are and writes none, and experience is added to its score.
+    Without one, an action seems likely by the words it shares with the task. It cannot draw analogies, so words of a
+    moment's task that stand where this task has others give way to those (`carried`).
 
     >>> learner = Rememberer(steps=2, gamma=0.5)
     >>> learner.target([1.0, 1.0, 4.0], 0, 8.0), learner.target([1.0, 1.0, 4.0], 1, 8.0)
@@ -87,7 +88,7 @@ class Rememberer:
         weight: float = 0.5,
         pool: int = 32,
         negative: bool = True,
-        trust: float = 1.0,
+        trust: float = 8.0,
     ) -> None:
         if min(steps, shown, pool) < 1:
             raise BadInput(f"steps={steps}, shown={shown}, pool={pool}: give 1 or more of each")
