@@ -84,6 +84,9 @@ class Law(Study):
     Chosen on seed 100: the one who revises. SmolLM2 as it came answers 0.02 whatever was found (0.94 by the draft, 0.88
     by the question, which then asked what the law says); taught facts of people it answers with their dishes and towns
     and is right 0.20 of the time; taught fares, 0.84. Drafts name the right article and a wrong fine: 0.04 are right.
+
+    Seeds 0 to 2 came first: all held but that the draft finds more evidence than the question, 0.193 with limits of
+    -0.013 and 0.399 (0.22, 0.06 and 0.30). Then three more seeds.
     """
 
     claim = "an adapted model's draft finds better evidence than the question, and revised by that it beats both"
