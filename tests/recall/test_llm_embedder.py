@@ -54,6 +54,22 @@ def test_a_spared_candidate_is_no_negative() -> None:
     assert LLMEmbedder().loss(rows, given, known).item() == pytest.approx(want, rel=1e-5)
 
 
+def test_copies_of_own_candidates_and_what_is_spared_are_left_out_of_a_batch() -> None:
+    """Of the other's candidates the first query has a copy and spares the rest; the second has a copy of one alone."""
+    seen: list[torch.Tensor] = []
+
+    class Watched(LLMEmbedder):
+        def loss(self, scores: torch.Tensor, given: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+            seen.append(scores.detach())
+            return super().loss(scores, given, known)
+
+    told = [Lesson("t", "boat", ("ship", "yard"), spared=("loaf",)), Lesson("t", "bread", ("loaf", "yard"))]
+    Watched(rank=2, steps=1).fit(told, HashEmbedder())
+    assert sorted(torch.isinf(seen[0]).sum(1).tolist()) == [1, 2]
+    assert not torch.isinf(seen[0][0, :2]).any()
+    assert not torch.isinf(seen[0][1, 2:]).any()
+
+
 def test_the_rank_among_outputs_is_the_reward() -> None:
     likely = np.log([[0.5, 0.2, 0.6, 0.1], [0.3, 0.2, 0.1, 0.05], [0.1, 0.2, 0.3, 0.4], [0.2, 0.2, 0.2, 0.2]])
     assert ranked(likely) == (2.0, 3.0, 0.0, 0.0)

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from engram.world.aids import INSTRUCTIONS, aids
+from engram.world.people import FIRST, MIDDLE
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -27,16 +28,14 @@ def test_right_keys_help_and_wrong_outputs_are_wrong(kept: bool) -> None:
 
 
 def test_exams_share_no_words_that_name_something_with_lessons() -> None:
-    lessons, exams = (aids(4, seed=1, kept=k) for k in (False, True))
+    lessons, exams = (aids(60, seed=1, kept=k) for k in (False, True))
     for a, b in zip(lessons, exams, strict=True):
         assert not {n.query for n in a.needs} & {n.query for n in b.needs}
         assert not set(a.keys) & set(b.keys)
-    names = [
-        {w for n in made[1].needs for w in re.findall(r"\b[A-Z][a-z]{4,}\b", n.query)} for made in (lessons, exams)
-    ]
-    people = [{k.split()[0] for k in made[1].keys if k.split()[0][:2].istitle()} for made in (lessons, exams)]
-    assert names[0]
-    assert people[0]
+    people = {a + b for a in FIRST for b in MIDDLE}
+    named = [{w for k in made[1].keys for w in re.findall(r"\w+", k)} & people for made in (lessons, exams)]
+    assert len(named[0]) == len(named[1]) == 60
+    assert not named[0] & named[1]
     words = [{n.query.split(": ")[1] for n in made[2].needs} for made in (lessons, exams)]
     assert not words[0] & words[1]
     calls = [{k.split(":")[0].split("_", 1)[1] for k in made[3].keys} for made in (lessons, exams)]

@@ -39,6 +39,11 @@ class Rationales(Study):
     the same structure; sharing out, which is division, the model cannot do with them either, and was left out. With
     all numbers made one in obfuscation fewer of what was found had the structure (0.41 against 0.54) than with numbers
     left as they are, which is what the author does. Thresholds are well below what seeds 101 and 102 gave.
+
+    Found on seeds 0 to 2: 0.28 of what is found as told has the structure asked for, which is what chance gives, 0.55
+    of what is found obfuscated. The model solves about a quarter of the problems that it writes a memory of, and
+    examples of its own do as much as the world's (0.32 and 0.34 solved, 0.05 without any); no threshold was set for
+    that. A perfect search would reach 0.52.
     """
 
     claim = "retrieved rationales let a model solve more, and obfuscated problems find those of the same structure"
