@@ -214,10 +214,11 @@ def exam(item: str, value: float) -> Result:
 
 
 def test_near_duplicates_are_proposed_as_one(memory: Memory) -> None:
-    a, b, c = told(memory, "The ferry leaves at nine.", "The ferry leaves at nine!", "Bread is baked on Sunday.")
+    a, b, c = told(memory, "The ferry leaves at nine.", "The ferry leaves at nine!", "The ferry leaves at ten.")
     (due,) = [p for p in memory.plan() if p.kind == "merge"]
     assert set(due.engrams) == {a, b}
     (made,) = memory.carry_out([due])
     assert isinstance(made, Engram)
-    assert {h.id for h in memory.recall("ferry or bread", k=9)} == {made.id, c}
+    assert made.text in ("The ferry leaves at nine.", "The ferry leaves at nine!")
+    assert {h.id for h in memory.recall("ferry", k=9)} == {made.id, c}
     assert [p for p in memory.plan() if p.kind == "merge"] == []

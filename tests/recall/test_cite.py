@@ -39,6 +39,14 @@ class Parrot:
         return [[Said(self.text, self.logprobs)] for _ in prompts]
 
 
+def test_a_question_is_read_with_what_follows_it() -> None:
+    pair = Hit(id="p", text="Where was Edake Orvell born? Quenmere", score=1.0)
+    assert evidence("In which town was Edake Orvell born?", [pair])[0].text == pair.text
+    assert (
+        Cite().answer(Parrot("Where was Edake Orvell born?"), "Where was Edake Orvell born?", [pair]).text == "Quenmere"
+    )
+
+
 def test_a_grounded_answer_is_kept_with_its_confidence() -> None:
     subject = Parrot(" Pavel Oduya\n", [math.log(0.5), math.log(0.125)])
     answer = Cite().answer(subject, "Who repairs the cranes?", [STAFF, FERRY])

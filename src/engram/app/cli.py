@@ -130,7 +130,8 @@ def _option(p: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
         return Annotated[list[str] | None, typer.Option(flag, help=words, metavar="KEY=VALUE")], None
     if p.name == "path":
         return Annotated[kind, typer.Argument(help=words)], p.default
-    flags = (f"-{p.name}", f"--{p.name}") if len(p.name) == 1 else (f"--{p.name}",)
+    flag = p.name.replace("_", "-")
+    flags = (f"-{flag}", f"--{flag}") if len(flag) == 1 else (f"--{flag}",)
     return Annotated[kind, typer.Option(*flags, help=words)], p.default
 
 

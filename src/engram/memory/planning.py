@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from engram.core.records import Engram, Learned, Proposal
 from engram.memory.lessons import Lesson, lessons_in
+from engram.recall.read.evidence import content
 from engram.store.events import seconds
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def carry_out(memory: Memory, proposals: Sequence[Proposal], seed: int) -> list[
         if p.kind == "archive":
             done += memory.archive(p.engrams)
         elif p.kind == "merge":
-            done.append(memory.merge(p.engrams))
+            said = [e.text for e in memory.store.get(p.engrams)]
+            done.append(memory.merge(p.engrams, max(said, key=len)))
     lessons = [i for p in proposals if p.kind in ("rehearse", "consolidate") for i in p.engrams]
     if lessons:
         done.append(memory.learn(memory.store.get(list(dict.fromkeys(lessons))), seed=seed))
@@ -182,7 +184,10 @@ def _archive(memory: Memory, now: float) -> list[Proposal]:
 
 
 def _merge(memory: Memory) -> list[Proposal]:
-    """Among the newest texts, pairs of one owner that say nearly the same; each text in one pair at most."""
+    """Among the newest texts, pairs of one owner with the same content words; each text in one pair at most.
+
+    Alike vectors are not enough: "at nine" and "at ten" are alike.
+    """
     newest = [e for e in _own(memory)[-NEWEST:] if e.key is None and "weights" not in e.forms]
     if memory.store.dimension is None or len(newest) < 2:
         return []
@@ -192,12 +197,9 @@ def _merge(memory: Memory) -> list[Proposal]:
     for e, vector in zip(newest, vectors, strict=True):
         near = memory.store.dense(vector, 4, where={"owner": e.owner})
         others = memory.store.find([i for i, score in near if score >= ALIKE and i != e.id])
-        for i, score in near:
-            o = others.get(i)
-            if o is None or o.key is not None or "weights" in o.forms or taken & {e.id, i}:
+        for i, o in others.items():
+            if o.key is not None or "weights" in o.forms or taken & {e.id, i} or content(o.text) != content(e.text):
                 continue
             taken |= {e.id, i}
-            out.append(
-                Proposal(kind="merge", engrams=(i, e.id), reason=f"they say nearly the same (cosine {score:.2f})")
-            )
+            out.append(Proposal(kind="merge", engrams=(i, e.id), reason="they say the same in almost the same words"))
     return out

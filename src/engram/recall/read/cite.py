@@ -58,7 +58,7 @@ class Cite:
         best = evidence(question, read)[0]
         text, confidence = self._write(subject, best.text, question)
         if not _rests_on(text, question, best.text):
-            text, confidence = best.text, None
+            text, confidence = best.text.rpartition("? ")[2] or best.text, None
         others = (h for h in cited(text, question, read) if h.id != best.hit.id)
         return Answer(text=text, form="text", hits=(best.hit, *others), confidence=confidence)
 

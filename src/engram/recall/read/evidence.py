@@ -24,7 +24,7 @@ _SUFFIXES = ("ings", "ing", "ers", "er", "ies", "es", "ed", "ly", "s", "e")
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sentence, with the one before it where it starts with a pronoun, and the hit it stands in."""
+    """A sentence, with the one before it where that asks or this starts with a pronoun, and the hit it stands in."""
 
     text: str
     hit: Hit
@@ -66,7 +66,7 @@ def evidence(question: str, hits: Sequence[Hit]) -> list[Evidence]:
 
 
 def _units(hit: Hit) -> list[str]:
-    """The sentences of a hit without its headings; a table row with the names of its columns."""
+    """The sentences of a hit without its headings; a question with what follows it, a table row with its columns."""
     lines = hit.text.split("\n")
     if lines[0] == hit.metadata.get("heading"):
         lines = lines[1:]
@@ -82,7 +82,10 @@ def _units(hit: Hit) -> list[str]:
             continue
         columns = []
         for sentence in sentences(re.sub(r"^\s*([-*+•]|\d{1,3}[.)])\s+", "", line).replace("**", "")):
-            units.append(f"{units[-1]} {sentence}" if units and _PRONOUN.match(sentence) else sentence)
+            if units and units[-1].endswith("?"):
+                units[-1] += f" {sentence}"
+            else:
+                units.append(f"{units[-1]} {sentence}" if units and _PRONOUN.match(sentence) else sentence)
     return [u for u in units if re.search(r"\w", u)] or [hit.text]
 
 
