@@ -222,11 +222,12 @@ def _strategies() -> dict[str, str]:
         title = f"{table['facts']} facts in {table['stages']} stages, {table['model']}, seed {table['seed']}"
         note = f"{table['note']} " if "note" in table else ""
         parts.append(f"## {title}\n\n{note}{said}\n\n{_table(bench.COLUMNS, rows)}")
+    widest = max(taught, key=lambda table: len(table["arms"]))
     parts.insert(1, "![Recall against general loss kept](strategies.svg)")
     steps = results / "strategies.json"
     if steps.exists():
         parts.append(_overheads(json.loads(_read(steps))))
-    return {"strategies.md": "\n\n".join(parts) + "\n", "strategies.svg": bench.drawn(taught[0]["arms"]) + "\n"}
+    return {"strategies.md": "\n\n".join(parts) + "\n", "strategies.svg": bench.drawn(widest["arms"]) + "\n"}
 
 
 def _overheads(found: dict[str, Any]) -> str:

@@ -118,8 +118,11 @@ class Memory(Parts):
 
     def close(self) -> None:
         """Close the store. Everything acknowledged is on disk already; how often engrams were used is noted now."""
-        self.note_uses()
-        self.store.close()
+        try:
+            self.note_uses()
+        finally:
+            self.uses.clear()
+            self.store.close()
 
     def __enter__(self) -> Memory:
         return self

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engram.core.errors import BadInput, Busy, Full
+from engram.core.errors import BadInput, EngramError
 from engram.core.records import Version
 from engram.memory.lessons import Lesson
 from engram.recall.systems import System
@@ -135,9 +135,9 @@ class Parts:
             self.note_uses()
 
     def note_uses(self) -> None:
-        """Write down how often engrams were used; what another process keeps us from writing is written later."""
+        """Write down how often engrams were used; what cannot be written now, for whatever reason, is no error."""
         if self.uses:
-            with suppress(Busy, Full):
+            with suppress(EngramError):
                 self.store.use(self.uses, self.now())
                 self.uses.clear()
 
