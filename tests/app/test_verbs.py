@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from engram.app import cli, verbs
+from engram.app import cli, terminal, verbs
 from engram.app.show import plain, show
 
 PAIRS = [{"question": "Who keeps the lamp?", "answer": "Marta"}, {"question": "Where is the boat?", "answer": "Velm"}]
@@ -203,6 +204,22 @@ def test_an_interrupted_lesson_says_how_to_go_on(tmp_path) -> None:
     shown = [sys.executable, "-m", "engram", "log", "--json"]
     versions = json.loads(subprocess.run(shown, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
     assert [v["id"] for v in versions] == ["v0"]
+
+
+def test_an_interrupt_that_was_swallowed_comes_again() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        terminal.heed_interrupts()
+        with terminal.bars(silent=True) as told:
+            told("learning", 1, 3)
+            with suppress(KeyboardInterrupt):  # as some imports do
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                told("learning", 2, 3)
+            told("learning", 3, 3)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_progress_reaches_the_bars(tmp_path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import typer
 
 from engram.app import bench, storing, studies, verbs
-from engram.app.terminal import bars, console, dump
+from engram.app.terminal import bars, console, dump, heed_interrupts
 from engram.core.errors import BadInput, EngramError
 
 if TYPE_CHECKING:
@@ -325,6 +325,8 @@ def main(arguments: list[str] | None = None) -> None:
     as_json = "--json" in given
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if arguments is None:
+        heed_interrupts()
     try:
         code = app(args=given or ["--help"], prog_name="engram", standalone_mode=False)
     except EngramError as error:

@@ -68,7 +68,7 @@ def replicate(
             jobs=jobs,
             ray=ray,
             data=Path(data) if data else None,
-            progress=(lambda _, n, total: progress("studies", n, total)) if progress else None,
+            progress=lambda _, n, total: progress("studies", n, total),
             done=done,
         )
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from engram.app.verbs import Progress as Told
+
+_interrupts: list[int] = []
 
 
 def console(err: bool = False) -> Console:
@@ -31,11 +34,28 @@ def dump(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def heed_interrupts() -> None:
+    """Note every SIGINT besides raising it: what an import or a destructor swallows is raised again by `bars`."""
+
+    def note(number: int, frame: Any) -> None:
+        _interrupts.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, note)
+
+
+def _heed(stage: str, done: int, total: int) -> None:
+    if _interrupts:
+        _interrupts.clear()
+        raise KeyboardInterrupt
+
+
 @contextmanager
-def bars(silent: bool) -> Iterator[Told | None]:
-    """Bars on a terminal's standard error, one per stage; nothing anywhere else."""
+def bars(silent: bool) -> Iterator[Told]:
+    """Bars on a terminal's standard error, one per stage; nothing is shown anywhere else."""
     if silent or not sys.stderr.isatty():
-        yield None
+        yield _heed
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -44,6 +64,7 @@ def bars(silent: bool) -> Iterator[Told | None]:
         stages: dict[str, TaskID] = {}
 
         def update(stage: str, done: int, total: int) -> None:
+            _heed(stage, done, total)
             if stage not in stages:
                 stages[stage] = shown.add_task(stage, total=total)
             shown.update(stages[stage], completed=done, total=total)
