@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,10 @@ def test_an_interrupted_lesson_says_how_to_go_on(tmp_path) -> None:
     many = [{"question": f"What is number {i}?", "answer": f"word {i}"} for i in range(200)]
     (tmp_path / "many.json").write_text(json.dumps(many))
     command = [sys.executable, "-m", "engram", "learn", "many.json", "--budget", "99", *NEW]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs of a shell in the background ignore it
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heeding
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "brain").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
