@@ -102,7 +102,7 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
         ids = list(gone)
         secrets = audit.secrets(memory, list(gone.values()))
         seen = _seen(memory.store.versions(), set(ids))
-        chain = _chain(memory)
+        chain = memory.lineage(memory.head)
         checks: list[Check] = []
         removal: Removal | None = None
         used = "text only"
@@ -139,14 +139,6 @@ def _certificate(
         created=memory.now(),
         seconds=round(time.monotonic() - started, 2),
     )
-
-
-def _chain(memory: Memory) -> list[Version]:
-    """The current version and its ancestors, the untaught model first."""
-    chain = [memory.head]
-    while chain[-1].parent:
-        chain.append(memory.store.version(chain[-1].parent))
-    return chain[::-1]
 
 
 def _seen(versions: Sequence[Version], ids: set[str]) -> set[str]:

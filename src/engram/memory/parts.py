@@ -117,12 +117,14 @@ class Parts:
 
     def lessons_of(self, version: Version) -> list[Lesson]:
         """What a version's weights were taught, its ancestors' lessons first."""
-        chain: list[Version] = []
-        at: Version | None = version
-        while at is not None:
-            chain.append(at)
-            at = self.store.version(at.parent) if at.parent else None
-        return [Lesson(engram, **payload) for v in chain[::-1] for engram, payload in self.store.lessons(v.id)]
+        return [Lesson(engram, **told) for v in self.lineage(version) for engram, told in self.store.lessons(v.id)]
+
+    def lineage(self, version: Version) -> list[Version]:
+        """A version and its ancestors, the untaught model first."""
+        chain = [version]
+        while chain[-1].parent:
+            chain.append(self.store.version(chain[-1].parent))
+        return chain[::-1]
 
     def next_version(self) -> str:
         """The first unused name of the form v1, v2, ..."""

@@ -36,14 +36,17 @@ OFTEN, SETTLED = 3, 7.0
 ALIKE, NEWEST = 0.97, 500
 PRIOR_LOST, PRIOR = 1.0, 100.0
 DAY = 86_400.0
+Uses = dict[str, tuple[int, str]]
 
 
 def plan(memory: Memory, at: str | None) -> list[Proposal]:
     """Everything that is due, the most pressing kind first; see `Memory.plan`."""
     memory.note_uses()
     now = seconds(at or memory.now()) or 0.0
-    weights = [] if memory.owner is not None else [*_rehearse(memory), *_consolidate(memory, now)]
-    return [*weights, *_merge(memory), *_archive(memory, now)]
+    uses = memory.store.uses()
+    weights = [] if memory.owner is not None else [*_rehearse(memory), *_consolidate(memory, uses, now)]
+    loose = _loose(memory)
+    return [*weights, *_merge(memory, loose), *_archive(loose, uses, now)]
 
 
 def carry_out(memory: Memory, proposals: Sequence[Proposal], seed: int) -> list[Engram | Learned]:
@@ -76,7 +79,7 @@ def _rehearse(memory: Memory) -> list[Proposal]:
     lessons = memory.lessons_of(head)
     if not lessons:
         return []
-    chain = _chain(memory)
+    chain = [v.id for v in memory.lineage(head)]
     counts = [len(memory.store.lessons(v)) for v in chain]
     taught = dict(zip(chain, (sum(counts[: n + 1]) for n in range(len(counts))), strict=True))
     exams = _exams(memory, taught)
@@ -97,14 +100,6 @@ def _rehearse(memory: Memory) -> list[Proposal]:
             reason = f"{since} lessons were taught since its last exam; of such, {left:.0%} are expected to be kept"
             out.append(Proposal(kind="rehearse", engrams=(engram,), reason=reason, retention=round(left, 4)))
     return sorted(out, key=lambda p: p.retention or 0.0)
-
-
-def _chain(memory: Memory) -> list[str]:
-    """The current version and its ancestors, oldest first."""
-    chain = [memory.head]
-    while chain[-1].parent:
-        chain.append(memory.store.version(chain[-1].parent))
-    return [v.id for v in chain[::-1]]
 
 
 def _exams(memory: Memory, taught: dict[str, int]) -> dict[str, list[tuple[int, bool]]]:
@@ -148,9 +143,9 @@ def _by_engram(lessons: Sequence[Lesson]) -> dict[str, list[str]]:
     return found
 
 
-def _consolidate(memory: Memory, now: float) -> list[Proposal]:
+def _consolidate(memory: Memory, used: Uses, now: float) -> list[Proposal]:
     """Texts that are used often, have not changed for a while and can be asked about."""
-    uses = {i: u for i, u in memory.store.uses().items() if u[0] >= OFTEN}
+    uses = {i: u for i, u in used.items() if u[0] >= OFTEN}
     out = []
     for e in memory.store.find(list(uses)).values():
         days = (now - (seconds(e.since) or 0.0)) / DAY
@@ -161,18 +156,16 @@ def _consolidate(memory: Memory, now: float) -> list[Proposal]:
     return sorted(out, key=lambda p: -uses[p.engrams[0]][0])
 
 
-def _own(memory: Memory) -> list[Engram]:
-    """Texts that are this owner's to change, in the order they were added."""
-    return [e for e in memory.store.all(forms="text") if memory.owner in (None, e.owner)]
+def _loose(memory: Memory) -> list[Engram]:
+    """Texts of this owner that are neither current under a key nor in weights too, in the order they were added."""
+    texts = memory.store.all(forms="text")
+    return [e for e in texts if memory.owner in (None, e.owner) and e.key is None and "weights" not in e.forms]
 
 
-def _archive(memory: Memory, now: float) -> list[Proposal]:
-    """Texts out of use; what is current under a key, or is in weights too, stays."""
-    uses = memory.store.uses()
+def _archive(loose: Sequence[Engram], uses: Uses, now: float) -> list[Proposal]:
+    """Texts out of use."""
     out = []
-    for e in _own(memory):
-        if e.key is not None or "weights" in e.forms:
-            continue
+    for e in loose:
         times, last = uses.get(e.id, (0, e.created))
         days = (now - max(seconds(last) or 0.0, seconds(e.created) or 0.0)) / DAY
         left = retention(days, times)
@@ -183,12 +176,12 @@ def _archive(memory: Memory, now: float) -> list[Proposal]:
     return sorted(out, key=lambda p: p.retention or 0.0)
 
 
-def _merge(memory: Memory) -> list[Proposal]:
+def _merge(memory: Memory, loose: Sequence[Engram]) -> list[Proposal]:
     """Among the newest texts, pairs of one owner with the same content words; each text in one pair at most.
 
     Alike vectors are not enough: "at nine" and "at ten" are alike.
     """
-    newest = [e for e in _own(memory)[-NEWEST:] if e.key is None and "weights" not in e.forms]
+    newest = loose[-NEWEST:]
     if memory.store.dimension is None or len(newest) < 2:
         return []
     out: list[Proposal] = []

@@ -40,7 +40,7 @@ class Filters:
         self._said: Mask | None = None
         self._spans: NDArray[np.float64] | None = None
         self._where: dict[str, tuple[str, list[Any], Mask]] = {}
-        self._made: dict[str, tuple[float, Mask | None]] = {}
+        self._made: dict[str, tuple[float, Mask | None, Mask | None]] = {}
 
     def load(self, last: int, gone: NDArray[np.int64]) -> None:
         """Read what is hidden among the rows up to `last`; `gone` are those that are no more."""
@@ -96,13 +96,13 @@ class Filters:
             )
             mask[[r for (r,) in chosen]] = True
 
-    def mask(self, at: str | None, where: Where) -> Mask | None:
-        """The rows that may be found; None when all may."""
+    def masks(self, at: str | None, where: Where) -> tuple[Mask | None, Mask | None]:
+        """The rows that may be found (None: all), and these with the wordings of facts (None: there are no others)."""
         moment = time.time() if at is None else seconds(at) or 0.0
         key = repr((at and moment, sorted((where or {}).items(), key=lambda pair: pair[0])))
-        until, made = self._made.get(key, (-_EVER, None))
+        until, made, more = self._made.get(key, (-_EVER, None, None))
         if moment < until:
-            return made
+            return made, more
         mask = self._live
         if at is not None and self._past:
             mask = mask.copy()
@@ -116,20 +116,14 @@ class Filters:
         if where:
             mask = mask & self._chosen(where)
         found = None if mask[1 : self._last + 1].all() else mask.copy() if mask is self._live else mask
+        every = None
+        if found is not None and self._said is not None:
+            said = self._said & self._chosen(where) if where else self._said
+            every = found | said if (said & ~found).any() else None
         if len(self._made) >= _KEPT:
             self._made.clear()
-        self._made[key] = (until, found)
-        return found
-
-    def wordings(self, at: str | None, where: Where) -> tuple[Mask | None, Mask | None]:
-        """The rows that may be found (None: all), and those that are wordings of a fact that may be found besides."""
-        mask = self.mask(at, where)
-        if mask is None or self._said is None:
-            return mask, None
-        said = self._said & ~mask
-        if where:
-            said &= self._chosen(where)
-        return mask, said if said.any() else None
+        self._made[key] = (until, found, every)
+        return found, every
 
     def _bind(self, timed: list[tuple[int, float | None, float | None]]) -> None:
         if timed and self._spans is None:

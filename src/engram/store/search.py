@@ -158,10 +158,9 @@ class Search:
         self, best: Callable[[int, Mask | None], tuple[Rows, NDArray[Any]]], k: int, at: str | None, where: Where
     ) -> list[Ranked]:
         """The k best rows that a search brings, by name; of a fact with a history by any of its wordings."""
-        mask, said = self._filters.wordings(at, where)
-        if mask is None or said is None:
-            return self._named(*best(k, mask))
-        every, shown = mask | said, mask
+        shown, every = self._filters.masks(at, where)
+        if shown is None or every is None:
+            return self._named(*best(k, shown))
 
         def search(n: int) -> list[tuple[int, float]]:
             rows, scores = best(n, every)
