@@ -118,6 +118,30 @@ def test_masters_take_steps_too_small_for_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_clipping_within_the_step_is_clipping_before_it(dtype: torch.dtype) -> None:
+    g = torch.Generator().manual_seed(0)
+    start, grad = (torch.randn(40, generator=g).to(dtype) for _ in range(2))
+    ends = []
+    for within in (True, False):
+        p = nn.Parameter(start.clone())
+        optimizer = MasterAdamW([{"params": [p], "lr": 0.1}], weight_decay=0.1, fused=True)
+        for n in range(3):
+            p.grad = grad.clone() * 10**n
+            optimizer.clip(5.0, now=not within)
+            optimizer.step()
+            assert optimizer.grad_scale is None
+            assert float(p.grad.norm()) <= 5.1 or (within and dtype is torch.bfloat16)
+        ends.append(optimizer.master(p).detach().clone())
+    assert torch.allclose(*ends, atol=1e-6 if dtype is torch.float32 else 2e-3)
+    free = nn.Parameter(start.clone())
+    optimizer = MasterAdamW([{"params": [free], "lr": 0.1}], weight_decay=0.1, fused=True)
+    for n in range(3):
+        free.grad = grad.clone() * 10**n
+        optimizer.step()
+    assert not torch.allclose(optimizer.master(free).detach(), ends[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_strategy_changes_parameters_in_full_precision(dtype: torch.dtype) -> None:
     class Creep(Strategy):
         """Adds to every parameter less than bfloat16 can tell from nothing."""

@@ -7,7 +7,7 @@ positions scored about 1.2 times faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engram.core.strategy import IGNORE
-from engram.kit import prefix
+from engram.kit import tree
 from engram.kit.anatomy import decoder
 from engram.kit.modes import evaluating
 
@@ -57,6 +57,16 @@ class Readout:
         """Whether the arg-max is the target, per scored position: (N,) bool."""
         return self.logits.argmax(-1) == self.targets
 
+    def parts(self, sizes: Sequence[int]) -> list[Readout]:
+        """This, read of several batches together, as one readout for each; `sizes` are their rows."""
+        starts = [sum(sizes[:n]) for n in range(len(sizes) + 1)]
+        ends = torch.searchsorted(self.rows, torch.tensor(starts, device=self.rows.device)).tolist()
+        out = []
+        for start, a, b in zip(starts, ends, ends[1:], strict=False):
+            hidden = None if self.hidden is None else self.hidden[a:b]
+            out.append(Readout(self.logits[a:b], self.targets[a:b], self.rows[a:b] - start, hidden))
+        return out
+
 
 class Reader(nn.Module):
     """Wraps any model so that calling it on a batch gives a `Readout`.
@@ -65,8 +75,8 @@ class Reader(nn.Module):
     not scored); any other batch as a classifier's (`labels` holds one class per example). Being a
     module, it can itself be wrapped for several processes.
 
-    With `share`, what rows begin with alike is read once (`kit.prefix`); modules of the model are then
-    called twice, with shapes other than the batch's, and so not without gradients where hooks listen to them.
+    With `share`, what rows begin with alike is read once (`kit.tree`); modules of the model then see one
+    row of all distinct tokens, and so it is not done without gradients where hooks listen to them.
     """
 
     def __init__(self, model: nn.Module, *, share: bool = False) -> None:
@@ -80,29 +90,48 @@ class Reader(nn.Module):
         given: dict[str, Any] = dict(inputs)
         labels = given.pop("labels")
         if "input_ids" in given and labels.dim() == 2:
-            return self._read_lm(given, labels, past)
+            if past is not None:
+                given["past_key_values"] = past
+            return self._read_lm(given, labels)
         return self._read_classifier(given, labels)
 
-    def _read_lm(self, inputs: dict[str, Any], labels: Tensor, past: Any) -> Readout:
-        if self._split is None:
-            self._split = _splits(self.model, inputs)
-            self.share = self.share and self._split and _shares(self.model)
-        if self.share and past is None and (torch.is_grad_enabled() or not _heard(self.model)):
-            parts = prefix.split(inputs, labels)
-            if parts is not None:
-                beginning, inputs, labels = parts
-                past = prefix.cache(decoder(self.model), beginning, len(labels))
+    def _read_lm(self, inputs: dict[str, Any], labels: Tensor) -> Readout:
+        self._try(inputs)
         scored = labels[:, 1:] != IGNORE
         rows, columns = scored.nonzero(as_tuple=True)
         targets = labels[:, 1:][scored]
-        if past is not None:
-            inputs["past_key_values"] = past
         if not self._split:
             logits = self.model(**inputs, use_cache=False).logits
             return Readout(logits[rows, columns], targets, rows)
-        hidden = decoder(self.model)(**inputs, use_cache=False).last_hidden_state[rows, columns]
+        inner = decoder(self.model)
+        planned = self._planned(inputs)
+        if planned is None:
+            hidden = inner(**inputs, use_cache=False).last_hidden_state[rows, columns]
+        else:
+            at = torch.from_numpy(planned.at).to(rows.device)[rows, columns]
+            hidden = inner(**tree.inputs(planned, inner), use_cache=False).last_hidden_state[0, at]
         head: Any = self.model.get_output_embeddings()  # type: ignore[operator]
         return Readout(head(hidden) if torch.is_grad_enabled() else partial(head, hidden), targets, rows, hidden)
+
+    def _try(self, inputs: dict[str, Any]) -> None:
+        """Find out once what the model lets one do."""
+        if self._split is None:
+            self._split = _splits(self.model, inputs)
+            self.share = self.share and self._split and _shares(self.model)
+
+    def trees(self, inputs: dict[str, Any]) -> bool:
+        """Whether a language model's batch would be read as a tree, which then can hold several."""
+        given = {k: v for k, v in inputs.items() if k != "labels"}
+        self._try(given)
+        return self._planned(given) is not None
+
+    def _planned(self, inputs: dict[str, Any]) -> tree.Tree | None:
+        """The batch as a tree, where it may be read so and that is worth it."""
+        if not self.share or set(inputs) != {"input_ids", "attention_mask"}:
+            return None
+        if not torch.is_grad_enabled() and _heard(self.model):
+            return None
+        return tree.plan(inputs["input_ids"], inputs["attention_mask"])
 
     def _read_classifier(self, inputs: dict[str, Tensor], labels: Tensor) -> Readout:
         output = self.model(**inputs)
@@ -114,23 +143,53 @@ class Reader(nn.Module):
         return Readout(logits, labels, torch.arange(len(labels), device=labels.device), hidden)
 
 
+class Together(nn.Module):
+    """Reads the batches of a step (lessons, old examples, general text) in one pass where they make one tree.
+
+    Every weight then has one gradient to take in, and rows of different batches share what they begin with.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(self, batches: Sequence[dict[str, Tensor]]) -> list[Readout]:
+        joined = _joined(batches) if self.reader.share and len(batches) > 1 else None
+        if joined is None or not self.reader.trees(joined):
+            return [self.reader(b) for b in batches]
+        read: Readout = self.reader(joined)
+        return read.parts([len(b["labels"]) for b in batches])
+
+
+def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor] | None:
+    """Batches of a language model as one, padded on the right; None when they hold anything else."""
+    fill = {"input_ids": 0, "attention_mask": 0, "labels": IGNORE}
+    if any(set(b) != set(fill) or b["labels"].shape != b["input_ids"].shape for b in batches):
+        return None
+    width = max(b["input_ids"].shape[1] for b in batches)
+    return {
+        k: torch.cat([F.pad(b[k], (0, width - b[k].shape[1]), value=value) for b in batches])
+        for k, value in fill.items()
+    }
+
+
 def _heard(model: nn.Module) -> bool:
     """Whether any module has a hook that sees what goes through it."""
     return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
 def _shares(model: Any) -> bool:
-    """Whether a prefix may be read once: not under gradient checkpointing, which drops caches."""
-    checkpoints = any(getattr(m, "gradient_checkpointing", False) for m in model.modules())
-    return not checkpoints and prefix.works(decoder(model), model.config.vocab_size)
+    """Whether rows may be read as a tree: a mask of one's own would widen a sliding window."""
+    sliding = getattr(model.config, "sliding_window", None)
+    return not sliding and tree.works(decoder(model), model.config.vocab_size)
 
 
 @torch.no_grad()
 def _splits(model: nn.Module, inputs: dict[str, Tensor]) -> bool:
     """Whether output layer applied to decoder gives the model's logits (soft-capped ones differ)."""
-    prefix: Any = getattr(model, "base_model_prefix", "")
+    name: Any = getattr(model, "base_model_prefix", "")
     head = getattr(model, "get_output_embeddings", lambda: None)()
-    if not prefix or not hasattr(model, prefix) or head is None:
+    if not name or not hasattr(model, name) or head is None:
         return False
     probe = {"input_ids": inputs["input_ids"][:1, :4]}
     try:

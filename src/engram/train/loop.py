@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from engram.core.errors import BadInput
 from engram.core.strategy import Batch, Stage, Step, Strategy
 from engram.kit import state as states
-from engram.kit.readout import Reader, Readout
+from engram.kit.readout import Reader, Readout, Together
 from engram.train import objective
 from engram.train import stream as streams
 from engram.train.compose import Strategies
@@ -49,7 +49,7 @@ class Settings:
     schedule: what the rate does after the warm-up.
     weight_decay, betas: of AdamW.
     seed: of the order of examples, dropout, and everything strategies draw.
-    share: read what the rows of a batch begin with alike once (see `kit.prefix`).
+    share: read what the rows of a batch begin with alike once (see `kit.tree`).
     pack: fill rows of `max_length` with whole examples. bucket: batch examples of like length.
     max_length: tokens kept of an example.
     precision: "as-is" trains in the model's own type (low-precision weights get float32 masters);
@@ -165,8 +165,7 @@ def train(
     freeze(model, factors)
     groups = _groups(model, factors, settings.lr)
     optimizer = MasterAdamW(groups, betas=settings.betas, weight_decay=settings.weight_decay, fused=True)
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    reader = accelerator.prepare(own)  # what strategies read outside a step is the same on every process
+    reader = accelerator.prepare(Together(own))  # what strategies read outside a step is the same on every process
     model.train()
 
     done = Trained()
@@ -187,9 +186,10 @@ def train(
         with seeded(stage.seed + 104729 * (done.steps + 1)):
             losses = _accumulate(step, group, strategy, reader, accelerator, cast)
             strategy.gradients(step)
+            owned = strategy.owner("step") is not None
             if settings.clip:
-                torch.nn.utils.clip_grad_norm_(trainable, settings.clip)
-            if strategy.owner("step"):
+                optimizer.clip(settings.clip, now=owned or sharded(accelerator))
+            if owned:
                 strategy.own_step(step, optimizer)
             else:
                 optimizer.step()
@@ -274,7 +274,7 @@ def _accumulate(
         last = n == len(group) - 1
         with _noop() if last or accelerator.num_processes == 1 else accelerator.no_sync(reader):
             with cast():
-                step.batches, step.reads = batches, [reader(b.inputs) for b in batches]
+                step.batches, step.reads = batches, reader([b.inputs for b in batches])
                 parts = objective.parts(step, strategy, counts, len(group), accelerator.num_processes)
             accelerator.backward(objective.total(parts))
         for name, part in parts.items():

@@ -24,6 +24,7 @@ class MasterAdamW(torch.optim.AdamW):
 
     def __init__(self, groups: Iterable[dict[str, Any]], **options: Any) -> None:
         self.pairs: list[tuple[Tensor, Tensor]] = []
+        self.own: list[Tensor] = []  # those that are their own masters
         mastered = []
         for group in groups:
             masters = []
@@ -33,8 +34,11 @@ class MasterAdamW(torch.optim.AdamW):
                 masters.append(master)
                 if low:
                     self.pairs.append((p, master))
+                else:
+                    self.own.append(p)
             mastered.append({**group, "params": masters})
         self.masters = {id(p): master for p, master in self.pairs}
+        self.grad_scale: Tensor | None = None  # what the fused kernel divides gradients by
         super().__init__(mastered, **options)
 
     @torch.no_grad()
@@ -47,7 +51,23 @@ class MasterAdamW(torch.optim.AdamW):
             else:  # fresh memory for every gradient would cost more than the step
                 master.grad.copy_(p.grad)
         super().step(closure)
+        self.grad_scale = None
         self.publish()
+
+    @torch.no_grad()
+    def clip(self, most: float, *, now: bool = False) -> None:
+        """Scale the gradients to a norm of at most `most`: in place if `now`, else as the next step sees them.
+
+        Of low-precision parameters the fused kernel scales them as it reads their masters', in full precision; in
+        place that takes as long as half of the kernel. Those of others are scaled in place in any case, as every
+        trainer does.
+        """
+        low = [p for p, _ in self.pairs]
+        if now or self.own:
+            torch.nn.utils.clip_grad_norm_([*low, *self.own], most)
+            return
+        norm = torch.nn.utils.get_total_norm([p.grad for p in low if p.grad is not None])
+        self.grad_scale = (norm.float() + 1e-6).clamp(min=most) / most
 
     def master(self, parameter: Tensor) -> Tensor:
         """The tensor that a step changes for this parameter."""
@@ -60,10 +80,5 @@ class MasterAdamW(torch.optim.AdamW):
             torch._foreach_copy_([p for p, _ in self.pairs], [master for _, master in self.pairs])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        own = {id(master) for _, master in self.pairs}
-        for p, _ in self.pairs:
-            p.grad = None
-        for group in self.param_groups:
-            for p in group["params"]:
-                if id(p) not in own:  # a master's gradient is written over by the next step
-                    p.grad = None
+        for p in [*self.own, *(low for low, _ in self.pairs)]:
+            p.grad = None  # a master's gradient is written over by the next step
