@@ -42,6 +42,9 @@ class Fixed:
     def neighbours(self, ids, at=None, where=None):
         return {i: self.near.get(i, ()) for i in ids}
 
+    def keys(self, ids):
+        return {}
+
     def get(self, ids):
         return [Engram(id=i, text=i, created="now") for i in ids]
 

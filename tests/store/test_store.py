@@ -41,6 +41,8 @@ def test_everything_about_an_engram_comes_back(store: AnyStore, make) -> None:
 
 def test_engrams_are_found_by_id_and_by_key(store, make) -> None:
     long = "k" * 300
+    store.add([make("e")])
+    assert store.keys(["e", "none"]) == {}
     store.add([make("a", key="x"), make("b", key="x", owner="o"), make("c", key=long), make("d")])
     assert [e.id for e in store.keyed("x")] == ["a", "b"]
     assert [e.id for e in store.keyed("x", "o")] == ["b"]
@@ -54,6 +56,7 @@ def test_engrams_are_found_by_id_and_by_key(store, make) -> None:
         store.update(["d"], key="x")
     assert [e.id for e in store.keyed("x", None)] == ["a"]
     assert [e.id for e in store.keyed("#x", None)] == ["d"]
+    assert store.keys(["d", "none", "a", "c"]) == {"a": "x", "c": long, "d": "#x"}
     told = store.brief(["d", "none"])
     assert (list(told), told["d"].position, told["d"].length, told["d"].asks) == (["d"], 7, len("text of d"), False)
     assert store.check() == []

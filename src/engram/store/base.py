@@ -163,6 +163,10 @@ class AnyStore(ABC):
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
 
     @abstractmethod
+    def keys(self, ids: Sequence[str]) -> dict[str, str]:
+        """The key of each of these engrams that has one; costs next to nothing where none has."""
+
+    @abstractmethod
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""
 

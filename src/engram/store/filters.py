@@ -32,6 +32,11 @@ class Filters:
         self._db = db
         self.clear()
 
+    @property
+    def keyed(self) -> bool:
+        """Whether any engram that was ever told has a key."""
+        return self._said is not None
+
     def clear(self) -> None:
         """Forget everything; `load` must follow."""
         self._last = 0

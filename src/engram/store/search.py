@@ -117,6 +117,15 @@ class Search:
             self._ids[other] = row
         return {i: tuple(others) for i, others in near.items()}
 
+    def keys(self, ids: list[str]) -> dict[str, str]:
+        """The key of each of these engrams that has one."""
+        self._refresh()
+        if not self._filters.keyed:
+            return {}
+        names = {row: i for i, row in self._rows_of(ids).items()}
+        told = self._db.among("SELECT row, key FROM engrams WHERE row IN ({}) AND key IS NOT NULL", list(names))
+        return {names[row]: key for row, key in told}
+
     def fold(self) -> None:
         """Put what is in no index file into one."""
         with self._db.lock:

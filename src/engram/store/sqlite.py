@@ -172,6 +172,11 @@ class Store(AnyStore):
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
 
+    def keys(self, ids: Sequence[str]) -> dict[str, str]:
+        """The key of each of these engrams that has one; nothing is read where none has."""
+        with self.db.lock:
+            return self._search.keys(list(ids))
+
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of each of these engrams, without reading them whole; unknown ids are left out."""
         return events.brief(self.db, ids)

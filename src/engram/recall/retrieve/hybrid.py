@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from engram.core.errors import BadInput, Unknown
 from engram.core.protocols import Embedder
 from engram.core.records import Engram, Hit
+from engram.recall.retrieve import keyed
 from engram.recall.retrieve.candidates import Index, Where, find
 
 
@@ -25,6 +26,8 @@ class Hybrid:
     where neighbours are the passages just before and after in the same source; those of the best
     4k + 20 candidates become candidates themselves.
 
+    Facts with keys are compared as facts, too, before the neighbours' scores are added: see `keyed.lifted`.
+
     An answer often stands next to the words of its question: a turn after it, a line under the
     heading. On the LoCoMo dialogues (arXiv:2402.17753) the sum finds more of the evidence turns
     than either part alone, and the neighbours add to it.
@@ -33,10 +36,18 @@ class Hybrid:
     ----------
     lexical: weight of the words. dense: weight of the embeddings.
     neighbours: share of the neighbours' scores; 0 leaves them out.
-    pool: candidates taken from each index.
+    pool: candidates taken from each index. keys: whether to compare facts by their keys.
     """
 
-    def __init__(self, *, lexical: float = 1.0, dense: float = 1.0, neighbours: float = 0.3, pool: int = 200) -> None:
+    def __init__(
+        self,
+        *,
+        lexical: float = 1.0,
+        dense: float = 1.0,
+        neighbours: float = 0.3,
+        pool: int = 200,
+        keys: bool = True,
+    ) -> None:
         if min(lexical, dense, neighbours) < 0 or lexical + dense == 0:
             raise BadInput(
                 f"weights lexical={lexical}, dense={dense}, neighbours={neighbours}: give none below 0 "
@@ -48,6 +59,7 @@ class Hybrid:
         self.dense = dense
         self.neighbours = neighbours
         self.pool = pool
+        self.keys = keys
 
     def search(
         self,
@@ -77,6 +89,8 @@ class Hybrid:
         known = set(found.ids)
         found = found.widened(store, [i for i in near if i not in known])
         own = self.lexical * by_word.of(found.words) + self.dense * by_meaning.of(found.meaning)
+        if self.keys and (keys := store.keys(found.ids)):
+            own = keyed.lifted(query, found.ids, keys, own)
         place = {i: n for n, i in enumerate(found.ids)}
         final = own.copy()
         for i, others in near.items():

@@ -118,13 +118,17 @@ class Search:
     ) -> list[Ranked]:
         """The k best that a search brings; of a fact with a history by any of its wordings."""
         holds, wanted = told
-        if not self._db.value("SELECT 1 FROM engrams WHERE facets ->> 'key' IS NOT NULL LIMIT 1"):
+        if not self.keyed():
             return best(k, f"{holds} AND {wanted}")
 
         def holding(ids: Sequence[str]) -> dict[str, str]:
             return dict(self._db.among(_HOLDING.format(holds, wanted, holds, wanted), ids, [*values, *values]))
 
         return wordings.found(lambda n: best(n, f"(({holds}) OR {_SAID}) AND {wanted}"), holding, k)
+
+    def keyed(self) -> bool:
+        """Whether any engram has a key."""
+        return bool(self._db.value("SELECT 1 FROM engrams WHERE facets ->> 'key' IS NOT NULL LIMIT 1"))
 
     def cosine(self, vector: Any, ids: list[str], dimension: int | None) -> dict[str, float]:
         """The cosine of each of these engrams with a vector; those without a vector are left out."""

@@ -189,6 +189,10 @@ class PostgresStore(AnyStore):
     def neighbours(self, ids: Sequence[str], at: str | None = None, where: Where = None) -> dict[str, tuple[str, ...]]:
         return self._search.neighbours(list(ids), at, where)
 
+    def keys(self, ids: Sequence[str]) -> dict[str, str]:
+        found = self.find(ids) if self._search.keyed() else {}
+        return {i: e.key for i, e in found.items() if e.key is not None}
+
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of these engrams, see the contract."""
         found = self.find(ids).values()

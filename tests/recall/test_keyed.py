@@ -1,0 +1,58 @@
+"""Facts with keys compared as facts: whom a question names, and what others were said to be in its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engram.memory import Memory
+from engram.recall.retrieve.hybrid import Hybrid
+from engram.recall.retrieve.keyed import lifted
+
+IDS = ["ann-home", "ann-rank", "bo-rank", "note"]
+KEYS = {"ann-home": "Ann Lee/home", "ann-rank": "Ann Lee/rank", "bo-rank": "Bo/rank"}
+SCORES = np.array([1.0, 0.5, 0.8, 0.2])
+
+
+def test_by_hand() -> None:
+    told = lifted("What is Ann Lee's rank?", IDS, KEYS, SCORES)
+    # all others' facts are of ranks: p(rank) = 1, p(home) = 0
+    assert told.tolist() == [1.0 - 4, 0.5 + 1, 0.8 - 4, 0.2]
+    more = {**KEYS, "note": "Bo/home"}
+    share = 1 / (1 + np.exp(0.2 - 0.8))
+    told = lifted("And Ann Lee?", IDS, more, SCORES)
+    gap = 4 * (share - (1 - share))
+    assert np.allclose(told, [1.0 - gap + 1 - share, 0.5 + share, 0.8 - 4, 0.2 - gap - 4])
+
+
+def test_who_is_not_named_whole_changes_nothing() -> None:
+    for query in ("What is Ann's rank?", "Which rank has Lee Ann?", "Which rank has Bob?", ""):
+        assert lifted(query, IDS, KEYS, SCORES) is SCORES
+    assert lifted("What is Ann Lee's rank?", IDS, {}, SCORES) is SCORES
+    lone = {"ann-home": "Ann Lee", "ann-rank": "#Ann Lee/rank", "bo-rank": "/rank"}
+    assert lifted("What is Ann Lee's rank?", IDS, lone, SCORES) is SCORES
+
+
+def test_alone_the_named_keep_their_order_and_notes_their_scores() -> None:
+    keys = {k: v for k, v in KEYS.items() if k != "bo-rank"}
+    told = lifted("What is Ann Lee's rank?", IDS, keys, SCORES)
+    assert told.tolist() == SCORES.tolist()
+
+
+def test_a_question_in_words_that_only_anothers_fact_was_told_in(tmp_path: Path) -> None:
+    with Memory.open(tmp_path, model="tiny", embedder="hash") as memory:
+        memory.remember(
+            [
+                {"text": "Ann Lee was made captain.", "key": "Ann Lee/rank"},
+                {"text": "Ann Lee serves soup.", "key": "Ann Lee/dish"},
+                {"text": "Bo Ray serves as a sergeant.", "key": "Bo Ray/rank"},
+                {"text": "Cid Moe serves as a corporal.", "key": "Cid Moe/rank"},
+                {"text": "Dee Fox would rather cook a stew.", "key": "Dee Fox/dish"},
+            ]
+        )
+        asked = "As what does Ann Lee serve?"
+        searches = {k: Hybrid(keys=k).search(memory.store, memory.embedder, asked, 5) for k in (False, True)}
+        assert searches[False][0].text.startswith("Ann Lee serves soup")
+        assert [h.text for h in searches[True]][:2] == ["Ann Lee was made captain.", "Ann Lee serves soup."]
+        assert memory.recall(asked)[0].text == "Ann Lee was made captain."
