@@ -190,6 +190,7 @@ class PostgresStore(AnyStore):
         return self._search.neighbours(list(ids), at, where)
 
     def keys(self, ids: Sequence[str]) -> dict[str, str]:
+        """The key of each of these engrams that has one, see the contract."""
         found = self.find(ids) if self._search.keyed() else {}
         return {i: e.key for i, e in found.items() if e.key is not None}
 
