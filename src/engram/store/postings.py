@@ -41,9 +41,12 @@ class Postings:
             return {}
         at = np.minimum(np.searchsorted(self.docs, rows.astype(np.uint32)), len(self.docs) - 1)
         at = at[self.docs[at] == rows]
-        starts, stops = np.where(at > 0, self._stops[at - 1], 0).tolist(), self._stops[at].tolist()
-        spans = zip(self.docs[at].tolist(), starts, stops, strict=True)
-        return {row: self._names[a:b].tobytes().decode() for row, a, b in spans}
+        starts, stops = np.where(at > 0, self._stops[at - 1], 0), self._stops[at]
+        wide = stops - starts
+        text = self._names[np.repeat(stops - np.cumsum(wide), wide) + np.arange(wide.sum())].tobytes()
+        ends = np.cumsum(wide).tolist()
+        spans = zip(self.docs[at].tolist(), [0, *ends], ends, strict=False)
+        return {row: text[a:b].decode() for row, a, b in spans}
 
     def get(self, term: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
         """The rows that have a word, in order, and how often."""

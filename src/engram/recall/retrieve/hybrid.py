@@ -87,25 +87,22 @@ class Hybrid:
         first = np.argsort(-(self.lexical * by_word.all + self.dense * by_meaning.all), kind="stable")[: 4 * k + 20]
         near = self._near(store, [found.ids[n] for n in first], at, where)
         known = set(found.ids)
-        found = found.widened(store, [i for i in near if i not in known])
+        found = found.widened(store, list(dict.fromkeys(i for i, _ in near if i not in known)))
         own = self.lexical * by_word.of(found.words) + self.dense * by_meaning.of(found.meaning)
         if self.keys and (keys := store.keys(found.ids)):
             own = keyed.lifted(query, found.ids, keys, own)
         place = {i: n for n, i in enumerate(found.ids)}
         final = own.copy()
-        for i, others in near.items():
-            final[place[i]] += self.neighbours * own[[place[j] for j in others]].sum()
+        sides = np.array([(place[i], place[j]) for i, j in near], np.int64).reshape(-1, 2)
+        np.add.at(final, sides[:, 0], self.neighbours * own[sides[:, 1]])
         best = np.argsort(-final, kind="stable")[:k]
         return hits(store, {found.ids[n]: float(final[n]) for n in best})
 
-    def _near(self, store: Index, ids: list[str], at: str | None, where: Where) -> dict[str, set[str]]:
+    def _near(self, store: Index, ids: list[str], at: str | None, where: Where) -> list[tuple[str, str]]:
         """Who stands next to whom around these, both ways."""
-        near: dict[str, set[str]] = {}
-        for i, others in store.neighbours(ids, at, where).items() if self.neighbours else ():
-            for j in others:
-                near.setdefault(i, set()).add(j)
-                near.setdefault(j, set()).add(i)
-        return near
+        told = store.neighbours(ids, at, where) if self.neighbours else {}
+        pairs = [(i, j) for i, others in told.items() for j in others]
+        return list(dict.fromkeys([*pairs, *((j, i) for i, j in pairs)]))
 
 
 class Scale:
