@@ -45,6 +45,9 @@ class Fixed:
     def keys(self, ids):
         return {}
 
+    def saying(self, ids, phrase):
+        return {i for i in ids if phrase in i}
+
     def get(self, ids):
         return [Engram(id=i, text=i, created="now") for i in ids]
 

@@ -11,13 +11,13 @@ import pytest
 from engram.core.errors import BadInput
 from engram.core.records import Engram, Op
 from engram.models.embedder import load_embedder
+from engram.recall.names import names
 from engram.recall.update.keep_me_updated import (
     WEIGHTS,
     KeepMeUpdated,
     Statements,
     fit,
     is_statement,
-    names,
     parts,
     subject,
 )

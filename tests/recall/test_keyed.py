@@ -1,4 +1,4 @@
-"""Facts with keys compared as facts: whom a question names, and what others were said to be in its words."""
+"""Whole names, and facts with keys compared as facts: whom a question names, what others were told in its words."""
 
 from __future__ import annotations
 
@@ -56,3 +56,33 @@ def test_a_question_in_words_that_only_anothers_fact_was_told_in(tmp_path: Path)
         assert searches[False][0].text.startswith("Ann Lee serves soup")
         assert [h.text for h in searches[True]][:2] == ["Ann Lee was made captain.", "Ann Lee serves soup."]
         assert memory.recall(asked)[0].text == "Ann Lee was made captain."
+
+
+def test_a_whole_name_counts_where_words_alone_do_not_tell(tmp_path: Path) -> None:
+    with Memory.open(tmp_path, model="tiny", embedder="hash") as memory:
+        memory.remember(
+            [
+                "Ann Brandt signs the forms for travel on most days of the week.",
+                "Ilo Kask signs forms. Marta Lind signs travel.",
+                "Marta Kask signs the forms for travel on Mondays.",
+            ]
+        )
+        asked = "Who signs forms of travel, Marta Kask?"
+        first = {n: Hybrid(named=n, neighbours=0).search(memory.store, memory.embedder, asked, 3) for n in (0.0, 2.0)}
+        assert first[0.0][0].text.startswith("Ilo Kask")
+        assert first[2.0][0].text.startswith("Marta Kask")
+        gained = {h.text: h.score for h in first[2.0]}
+        assert [round(gained[h.text] - h.score, 6) for h in first[0.0]] == [
+            2.0 * h.text.startswith("Marta Kask") for h in first[0.0]
+        ]
+        one = "Who signs forms of travel, Kask?"
+        alike = [Hybrid(named=n).search(memory.store, memory.embedder, one, 3) for n in (0.0, 2.0)]
+        assert alike[0] == alike[1]
+
+
+def test_the_searches_of_one_index_are_that_indexs_order(tmp_path: Path) -> None:
+    with Memory.open(tmp_path, model="tiny", embedder="hash") as memory:
+        memory.remember([{"text": "Ann Lee sings.", "key": "Ann Lee/hobby"}, "Bo Ray sings, and sings, and sings."])
+        for alone in (Hybrid(dense=0), Hybrid(lexical=0)):
+            told = alone.search(memory.store, memory.embedder, "What sings Ann Lee?", 2)
+            assert [round(abs(h.score), 6) for h in told] == [1.0, 1.0]  # two z-scores and nothing besides

@@ -57,6 +57,9 @@ def test_engrams_are_found_by_id_and_by_key(store, make) -> None:
     assert [e.id for e in store.keyed("x", None)] == ["a"]
     assert [e.id for e in store.keyed("#x", None)] == ["d"]
     assert store.keys(["d", "none", "a", "c"]) == {"a": "x", "c": long, "d": "#x"}
+    assert store.saying(["a", "b", "d", "none"], "text of b") == {"b"}
+    assert store.saying(["a", "b", "d"], "x: text") == {"a", "b"}  # keys in words, "#x" is none
+    assert store.saying([], "text") == set()
     told = store.brief(["d", "none"])
     assert (list(told), told["d"].position, told["d"].length, told["d"].asks) == (["d"], 7, len("text of d"), False)
     assert store.check() == []

@@ -29,7 +29,7 @@ MEASURES = {"recall": retrieval.recall, "all": retrieval.recall_all, "any": retr
 PLAIN: Mapping[str, Hybrid] = {
     "bm25": Hybrid(dense=0.0, neighbours=0.0),
     "embedder": Hybrid(lexical=0.0, neighbours=0.0),
-    "bm25 + embedder": Hybrid(neighbours=0.0),
+    "bm25 + embedder": Hybrid(neighbours=0.0, named=0.0),
     "hybrid": Hybrid(),
 }
 FOLDS = 5

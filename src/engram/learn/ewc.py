@@ -11,6 +11,7 @@ from engram.core.strategy import Stage, Step, Strategy
 from engram.kit.adapter import refuse
 from engram.kit.buffer import pick
 from engram.kit.fisher import Labels, fisher
+from engram.kit.pull import quadratic
 
 
 class EWC(Strategy):
@@ -76,8 +77,7 @@ class EWC(Strategy):
         for anchor in self.anchors:
             for name, weight in anchor["fisher"].items():
                 if name in live:
-                    p, start = live[name], anchor["weights"][name]
-                    parts.append((weight.to(p.device) * (p.float() - start.to(p.device).float()).square()).sum())
+                    parts.append(quadratic(live[name], anchor["weights"][name], weight))
         return {} if not parts else {"ewc": self.importance / 2 * torch.stack(parts).sum()}
 
     def end(self, stage: Stage) -> None:

@@ -34,6 +34,9 @@ class GeRe(Strategy):
         0 is replay alone.
     margin: standard deviations from the mean to the thresholds, 1.
 
+    Every step reads as many general texts as new examples; beside short lessons these are most of its tokens, and it
+    takes about three times as long as plain training.
+
     Departs from the paper: the losses are twice the paper's, which Adam does not see; only scored positions
     count; texts may be sampled.
 

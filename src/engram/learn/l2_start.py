@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from engram.core.strategy import Stage, Step, Strategy
 from engram.kit.adapter import refuse
+from engram.kit.pull import quadratic
 
 
 class L2ToStart(Strategy):
@@ -56,9 +57,7 @@ class L2ToStart(Strategy):
         if not self.strength:
             return {}
         moved = [
-            (p.float() - self.start[n].float()).square().sum()
-            for n, p in step.model.named_parameters()
-            if p.requires_grad and n in self.start
+            quadratic(p, self.start[n]) for n, p in step.model.named_parameters() if p.requires_grad and n in self.start
         ]
         return {"l2_start": self.strength / 2 * torch.stack(moved).sum()} if moved else {}
 

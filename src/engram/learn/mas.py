@@ -11,6 +11,7 @@ from engram.core.strategy import Stage, Step, Strategy
 from engram.kit.adapter import refuse
 from engram.kit.buffer import pick
 from engram.kit.modes import evaluating
+from engram.kit.pull import quadratic
 
 
 class MAS(Strategy):
@@ -55,10 +56,7 @@ class MAS(Strategy):
 
     def terms(self, step: Step) -> dict[str, Tensor]:
         live = {n: p for n, p in step.model.named_parameters() if p.requires_grad and n in self.importance}
-        parts = [
-            (self.importance[n].to(p.device) * (p.float() - self.anchor[n].to(p.device)).square()).sum()
-            for n, p in live.items()
-        ]
+        parts = [quadratic(p, self.anchor[n], self.importance[n]) for n, p in live.items()]
         return {"mas": self.strength * torch.stack(parts).sum()} if parts else {}
 
     def end(self, stage: Stage) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from engram.core.strategy import Stage, Step, Strategy
 from engram.kit.adapter import refuse
+from engram.kit.pull import quadratic
 
 
 class SI(Strategy):
@@ -62,33 +63,31 @@ class SI(Strategy):
 
     def terms(self, step: Step) -> dict[str, Tensor]:
         live = _live(step.model) if self.importance else {}
-        parts = [
-            (w.to(live[n].device) * (live[n].float() - self.anchor[n].to(live[n].device)).square()).sum()
-            for n, w in self.importance.items()
-            if n in live
-        ]
+        parts = [quadratic(live[n], self.anchor[n], w) for n, w in self.importance.items() if n in live]
         return {"si": self.strength * torch.stack(parts).sum()} if parts else {}
 
     @torch.no_grad()
     def gradients(self, step: Step) -> None:
         """Note the gradient without the penalty's share, and where the weights are before the step."""
-        self.before = {}
+        before, self.before = self.before, {}
         if not self.strength:
             return
         for name, p in _live(step.model).items():
             if p.grad is not None:
-                own = p.grad.float()
+                master = step.master(p).detach()
+                own, weights = before.get(name) or (torch.empty_like(master), torch.empty_like(master))
+                own.copy_(p.grad)
                 if name in self.importance:
-                    drift = p.float() - self.anchor[name].to(p.device)
-                    own = own - 2 * self.strength * self.importance[name].to(p.device) * drift
-                self.before[name] = (own.clone(), step.master(p).detach().clone())
+                    pulled = p.detach().float() - self.anchor[name].to(p.device)
+                    own.sub_(pulled.mul_(self.importance[name].to(p.device)), alpha=2 * self.strength)
+                self.before[name] = (own, weights.copy_(master))
 
+    @torch.no_grad()
     def parameters(self, step: Step) -> None:
         live = _live(step.model) if self.before else {}
-        for name, (gradient, weights) in self.before.items():
-            moved = step.master(live[name]) - weights
-            self.earned[name] = self.earned[name].to(moved.device) - gradient * moved
-        self.before = {}
+        for name, (gradient, weights) in self.before.items():  # kept as room for the next step's
+            moved = weights.sub_(step.master(live[name])).neg_()
+            self.earned[name] = self.earned[name].to(moved.device).addcmul_(gradient, moved, value=-1)
 
     @torch.no_grad()
     def end(self, stage: Stage) -> None:
@@ -101,7 +100,7 @@ class SI(Strategy):
             before = self.importance.get(name, torch.zeros_like(now)).to(now.device)
             self.importance[name] = (before + earned.to(now.device) / (travelled + self.damping)).clamp(min=0)
             self.anchor[name] = now
-        self.earned, self.start = {}, {}
+        self.earned, self.start, self.before = {}, {}, {}
 
     def state_dict(self) -> dict[str, Any]:
         return {"importance": self.importance, "anchor": self.anchor, "earned": self.earned, "start": self.start}

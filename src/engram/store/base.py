@@ -163,6 +163,10 @@ class AnyStore(ABC):
         """For each id the ids just before and after it in its source, as `lexical` would find them."""
 
     @abstractmethod
+    def saying(self, ids: Sequence[str], phrase: str) -> set[str]:
+        """Those of these engrams in whose text (or key in words) a phrase stands, letter for letter."""
+
+    @abstractmethod
     def keys(self, ids: Sequence[str]) -> dict[str, str]:
         """The key of each of these engrams that has one; costs next to nothing where none has."""
 

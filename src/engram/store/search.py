@@ -15,7 +15,7 @@ from engram.store import history, wordings
 from engram.store.cells import Cells
 from engram.store.database import Database
 from engram.store.filters import Filters, Mask, Where, condition
-from engram.store.index import GONE, Index, Segment, unit
+from engram.store.index import GONE, INDEXED, Index, Segment, unit
 from engram.store.postings import Asked, Ranker
 from engram.store.stop import STOP
 from engram.store.tail import Tail
@@ -116,6 +116,12 @@ class Search:
             near[known[one]].append(other)
             self._ids[other] = row
         return {i: tuple(others) for i, others in near.items()}
+
+    def saying(self, ids: list[str], phrase: str) -> set[str]:
+        """Those of these engrams in whose text (or key in words) a phrase stands."""
+        names = {row: i for i, row in self._rows_of(ids).items()}
+        told = f"SELECT row FROM engrams WHERE row IN ({{}}) AND instr({INDEXED}, ?) > 0"
+        return {names[row] for (row,) in self._db.among(told, list(names), [phrase])}
 
     def keys(self, ids: list[str]) -> dict[str, str]:
         """The key of each of these engrams that has one."""

@@ -172,6 +172,11 @@ class Store(AnyStore):
         with self.db.lock:
             return self._search.neighbours(list(ids), at, where)
 
+    def saying(self, ids: Sequence[str], phrase: str) -> set[str]:
+        """Those of these engrams in whose text (or key in words) a phrase stands, letter for letter."""
+        with self.db.lock:
+            return self._search.saying(list(ids), phrase)
+
     def keys(self, ids: Sequence[str]) -> dict[str, str]:
         """The key of each of these engrams that has one; nothing is read where none has."""
         with self.db.lock:

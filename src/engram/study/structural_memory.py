@@ -17,7 +17,11 @@ from engram.study.trial import Criterion, Scale, Study
 from engram.world.biographies import Biographies
 
 DENSE = Hybrid(lexical=0, neighbours=0)
-SEARCHES: Mapping[str, Searcher] = {"single": DENSE, "rerank": Hybrid(neighbours=0), "iterative": Iterative(by=DENSE)}
+SEARCHES: Mapping[str, Searcher] = {
+    "single": DENSE,
+    "rerank": Hybrid(neighbours=0, named=0),
+    "iterative": Iterative(by=DENSE),
+}
 WORDS = 100
 
 

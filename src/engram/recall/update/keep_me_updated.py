@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from engram.core.errors import BadInput
 from engram.core.protocols import Embedder, Subject
 from engram.core.records import Engram, Op
+from engram.recall.names import NAME, names
 from engram.recall.sentences import sentences
 from engram.recall.update.present import Kept, Present
 
@@ -32,18 +33,6 @@ WEIGHTS: Mapping[str, float] = {
 }
 LONGEST = 40
 STRANGER = 3.6  # how alike a statement about another matter is expected to be
-_NAME = re.compile(r"\b[A-Z][\w'’-]*(?: (?:van|von|de|da|del|la|al))?(?: [A-Z][\w’-]*)*")
-_OPENERS = frozenset(
-    (
-        "the a an this that these those it he she they we i my our his her their its you your on in at by for from to "
-        "with after before since when while if as and but or so now then there here nothing everyone somebody please "
-        "dear yes no today yesterday tomorrow"
-    ).split()
-)
-_DATES = frozenset(
-    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august "
-    "september october november december".split()
-)
 _FIRST = re.compile(r"\b(I|I'm|I've|my|mine|me|we|our|us)\b", re.I)
 
 
@@ -251,33 +240,6 @@ def is_statement(engram: Engram) -> bool:
     return len(text.split()) <= LONGEST and len(sentences(text)) == 1
 
 
-def names(text: str) -> list[str]:
-    """Runs of capitalised words, without openers of sentences and possessive endings.
-
-    >>> names("Marta Kask's manager is Ilven van Strand."), names("Dial 788 to call Milo.")
-    (['Marta Kask', 'Ilven van Strand'], ['Milo'])
-    """
-    found = []
-    for run in _NAME.finditer(text):
-        words = re.sub(r"['’]s?$", "", run[0]).split()
-        if run.start() == 0 and (words[0].lower() in _OPENERS or (len(words) == 1 and not _subject_follows(text, run))):
-            words = words[1:]
-        while words and words[0].lower() in _DATES:
-            words = words[1:]
-        name = " ".join(words)
-        if name and name != "I" and not name.startswith("I'"):
-            found.append(name)
-    return found
-
-
-def _subject_follows(text: str, run: re.Match[str]) -> bool:
-    """Whether a lone capitalised word at the start is a name: a verb or a possessive comes after it."""
-    return bool(
-        run[0].endswith(("'s", "’s"))
-        or re.match(r" (?:is|was|has|had|does|will|can|\w+s|\w+ed|and)\b", text[run.end() :])
-    )
-
-
 def subject(one: Engram, other: Engram) -> tuple[str, ...] | None:
     """What two statements are both about: names that both hold, () for a common "I" or none, None when they differ.
 
@@ -301,9 +263,9 @@ def parts(text: str, shared: Sequence[str]) -> tuple[str, str]:
     """
     for name in shared:
         text = text.replace(name, "someone")
-    values = [*_NAME.finditer(text[1:]), *_NUMBER.finditer(text)]
+    values = [*NAME.finditer(text[1:]), *_NUMBER.finditer(text)]
     frame = _NUMBER.sub("something", text)
-    frame = frame[0] + _NAME.sub("something", frame[1:])
+    frame = frame[0] + NAME.sub("something", frame[1:])
     if values:
         value = max(values, key=lambda m: m.start())[0]
     else:

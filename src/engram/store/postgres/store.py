@@ -189,6 +189,10 @@ class PostgresStore(AnyStore):
     def neighbours(self, ids: Sequence[str], at: str | None = None, where: Where = None) -> dict[str, tuple[str, ...]]:
         return self._search.neighbours(list(ids), at, where)
 
+    def saying(self, ids: Sequence[str], phrase: str) -> set[str]:
+        """Those of these engrams in whose text a phrase stands, see the contract."""
+        return {i for i, e in self.find(ids).items() if phrase in e.indexed}
+
     def keys(self, ids: Sequence[str]) -> dict[str, str]:
         """The key of each of these engrams that has one, see the contract."""
         found = self.find(ids) if self._search.keyed() else {}
