@@ -89,14 +89,37 @@ class Reader(nn.Module):
         """Read a batch; `past` is a cache of what all its rows begin with, which it uses up."""
         given: dict[str, Any] = dict(inputs)
         labels = given.pop("labels")
-        if "input_ids" in given and labels.dim() == 2:
-            if past is not None:
-                given["past_key_values"] = past
-            return self._read_lm(given, labels)
-        return self._read_classifier(given, labels)
+        if "input_ids" not in given or labels.dim() != 2:
+            return self._read_classifier(given, labels)
+        if past is not None:
+            given["past_key_values"] = past
+        return self._read_lm(given, labels, self._planned(given))
 
-    def _read_lm(self, inputs: dict[str, Any], labels: Tensor) -> Readout:
-        self._try(inputs)
+    def together(self, batches: Sequence[dict[str, Tensor]]) -> list[Readout]:
+        """Read the batches of a step (lessons, old examples, general text), in one pass where they make one tree.
+
+        Every weight then has one gradient to take in, and rows of different batches share what they begin with.
+        """
+        joined = _joined(batches) if self.share and len(batches) > 1 else None
+        if joined is not None:
+            labels = joined.pop("labels")
+            planned = self._planned(joined)
+            if planned is not None:
+                return self._read_lm(joined, labels, planned).parts([len(b["labels"]) for b in batches])
+        return [self(b) for b in batches]
+
+    def _planned(self, inputs: dict[str, Any]) -> tree.Tree | None:
+        """A batch as a tree, where it may be read so and that is worth it."""
+        if self._split is None:
+            self._split = _splits(self.model, inputs)
+            self.share = self.share and self._split and _shares(self.model)
+        if not self.share or set(inputs) != {"input_ids", "attention_mask"}:
+            return None
+        if not torch.is_grad_enabled() and _heard(self.model):
+            return None
+        return tree.plan(inputs["input_ids"], inputs["attention_mask"])
+
+    def _read_lm(self, inputs: dict[str, Any], labels: Tensor, planned: tree.Tree | None) -> Readout:
         scored = labels[:, 1:] != IGNORE
         rows, columns = scored.nonzero(as_tuple=True)
         targets = labels[:, 1:][scored]
@@ -104,7 +127,6 @@ class Reader(nn.Module):
             logits = self.model(**inputs, use_cache=False).logits
             return Readout(logits[rows, columns], targets, rows)
         inner = decoder(self.model)
-        planned = self._planned(inputs)
         if planned is None:
             hidden = inner(**inputs, use_cache=False).last_hidden_state[rows, columns]
         else:
@@ -112,26 +134,6 @@ class Reader(nn.Module):
             hidden = inner(**tree.inputs(planned, inner), use_cache=False).last_hidden_state[0, at]
         head: Any = self.model.get_output_embeddings()  # type: ignore[operator]
         return Readout(head(hidden) if torch.is_grad_enabled() else partial(head, hidden), targets, rows, hidden)
-
-    def _try(self, inputs: dict[str, Any]) -> None:
-        """Find out once what the model lets one do."""
-        if self._split is None:
-            self._split = _splits(self.model, inputs)
-            self.share = self.share and self._split and _shares(self.model)
-
-    def trees(self, inputs: dict[str, Any]) -> bool:
-        """Whether a language model's batch would be read as a tree, which then can hold several."""
-        given = {k: v for k, v in inputs.items() if k != "labels"}
-        self._try(given)
-        return self._planned(given) is not None
-
-    def _planned(self, inputs: dict[str, Any]) -> tree.Tree | None:
-        """The batch as a tree, where it may be read so and that is worth it."""
-        if not self.share or set(inputs) != {"input_ids", "attention_mask"}:
-            return None
-        if not torch.is_grad_enabled() and _heard(self.model):
-            return None
-        return tree.plan(inputs["input_ids"], inputs["attention_mask"])
 
     def _read_classifier(self, inputs: dict[str, Tensor], labels: Tensor) -> Readout:
         output = self.model(**inputs)
@@ -144,21 +146,14 @@ class Reader(nn.Module):
 
 
 class Together(nn.Module):
-    """Reads the batches of a step (lessons, old examples, general text) in one pass where they make one tree.
-
-    Every weight then has one gradient to take in, and rows of different batches share what they begin with.
-    """
+    """`Reader.together` as a module, to be wrapped for several processes."""
 
     def __init__(self, reader: Reader) -> None:
         super().__init__()
         self.reader = reader
 
     def forward(self, batches: Sequence[dict[str, Tensor]]) -> list[Readout]:
-        joined = _joined(batches) if self.reader.share and len(batches) > 1 else None
-        if joined is None or not self.reader.trees(joined):
-            return [self.reader(b) for b in batches]
-        read: Readout = self.reader(joined)
-        return read.parts([len(b["labels"]) for b in batches])
+        return self.reader.together(batches)
 
 
 def _joined(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor] | None:
