@@ -147,9 +147,10 @@ class Memory(Parts):
         and `answer` is one engram. Durable and searchable when it returns; what is there already is
         not stored twice. Raises `BadInput` for a missing, binary or empty file, with nothing stored.
 
-        What is no longer true becomes history (`history`, `recall(at=...)`): of facts with the same `key` the one
-        that began last is current; passages that a file no longer has go when it is read again; and with `update`
-        a statement takes the place of the one that it makes untrue, found by meaning.
+        What is no longer true becomes history (`history`, `recall(at=...)`): of facts with the same `key`, best
+        subject/attribute as in "Marta/home", the one that began last is current; passages that a file no longer
+        has go when it is read again; and with `update` a statement takes the place of the one that it makes
+        untrue, found by meaning.
 
         `write` names the writer that makes engrams of a text (`engram methods`: passages by default, or
         "atomic-facts", "qa-memory", "structural-memory"), `update` the updater (True is "keep-me-updated"). Where the
