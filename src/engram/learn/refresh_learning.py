@@ -45,6 +45,8 @@ class RefreshLearning(Strategy):
     >>> losses  # ln 2, and after 0.2 went each way along the first
     [0.693, 0.913]
 
+    Every step takes a gradient more and draws a normal number for each weight: about three times a plain step.
+
     References: Wang et al. 2024, "A Unified and General Framework for Continual Learning",
     arXiv:2403.13249, algorithm 1.
     """
@@ -76,12 +78,12 @@ class RefreshLearning(Strategy):
         draw = stage.generator(25, number)
         with torch.no_grad():
             for (name, p), g in zip(live.items(), found, strict=True):
-                noise = torch.randn(p.shape, generator=draw).to(p.device)
-                if g is not None and (size := g.float().norm()) > 0:
-                    change = p.float().norm() / size * g.float() + self.noise * noise
+                change = torch.randn(p.shape, generator=draw).to(p.device).mul_(self.noise)
+                if g is not None and (size := _norm(g)) > 0:
+                    change.add_(g, alpha=_norm(p) / size)
                     if name in self.fisher:
-                        change = change / (1 + self.weight * self.fisher[name].to(p.device))
-                    p.add_((self.gamma * change).to(p.dtype))
+                        change.div_(1 + self.weight * self.fisher[name].to(p.device))
+                    p.add_(change, alpha=self.gamma)
 
     def end(self, stage: Stage) -> None:
         if self.gamma and self.weight:
@@ -94,3 +96,7 @@ class RefreshLearning(Strategy):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.fisher = dict(state["fisher"])
+
+
+def _norm(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float32))
