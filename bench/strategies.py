@@ -3,7 +3,7 @@
 Every language-model strategy of the catalogue trains the same two stages of questions and answers from the same
 weights, each in a process of its own; plain fine-tuning runs before, after and between them, so that a change in
 the machine's speed shows. The second stage counts: only then is there something old to guard. Seconds are of the
-processor, all threads together.
+processor, all threads together. Strategies that --out holds already are kept, unless they are named by --only.
 
     python bench/strategies.py --model smollm2-135m --out bench/results/strategies.json
 """
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ EVERY = 6
 def one(name: str, model: str, steps: int, batch: int) -> dict[str, Any]:
     """Both stages under one strategy; figures of the second."""
     lm = load(model)
-    facts = [[lm.example(ask(f.question), f.answer) for f in person] for person in people(8, seed=5)]
+    facts = [[_example(lm, f) for f in person] for person in people(8, seed=5)]
     tasks = [[e for person in half for e in person] for half in (facts[:4], facts[4:])]
     strategy = Strategies([catalogue.make(name)])
     settings = Settings(lr=1e-5, steps=steps, batch_size=batch)
@@ -61,6 +62,12 @@ def one(name: str, model: str, steps: int, batch: int) -> dict[str, Any]:
         "state_bytes": _size(strategy.state_dict()),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
+
+
+def _example(lm: Any, fact: Any) -> dict[str, Any]:
+    """A question and its answer; who teaches with hints finds one."""
+    hint = lm.tokenizer(fact.statement, add_special_tokens=False)["input_ids"]
+    return {**lm.example(ask(fact.question), fact.answer), "hint": list(hint)}
 
 
 def _size(value: Any) -> int:
@@ -87,41 +94,36 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         print(json.dumps(one(args.child, args.model, args.steps, args.batch)))
         return
-    wanted = [n for n in args.only or strategies() if n != "plain"]
+    job = {k: getattr(args, k) for k in ("model", "steps", "batch", "threads")}
+    result: dict[str, Any] = {"bench": "strategies", **job, "limit": LIMIT, "plain": [], "strategies": {}}
+    out = Path(args.out) if args.out else None
+    if out is not None and out.exists():
+        result |= json.loads(out.read_text(encoding="utf-8"))
+        if any(result[k] != v for k, v in job.items()):
+            parser.error(f"{out} holds figures of another job; give another --out")
+    rows = result["strategies"]
+    wanted = [n for n in args.only or [s for s in strategies() if s not in rows] if n != "plain"]
     order = [n for i, name in enumerate(wanted) for n in (["plain"] if i % EVERY == 0 else []) + [name]] + ["plain"]
-    rows: dict[str, Any] = {}
-    plain: list[dict[str, Any]] = []
     for name in order:
         given = ["--child", name, "--model", args.model, "--steps", str(args.steps), "--batch", str(args.batch)]
         command = [sys.executable, __file__, *given, "--threads", str(args.threads)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode:
-            rows[name] = {"error": ran.stderr.strip().splitlines()[-1]}
-            print(name, rows[name], flush=True)
-            continue
-        row = json.loads(ran.stdout.strip().splitlines()[-1])
+            row = {"error": (ran.stderr.strip().splitlines() or [f"ended with {ran.returncode}"])[-1]}
+        else:
+            row = json.loads(ran.stdout.strip().splitlines()[-1])
         if name == "plain":
-            plain.append(row)
+            result["plain"].append(row)
         else:
             rows[name] = row
-        print(name, json.dumps({k: round(v, 3) for k, v in row.items()}), flush=True)
-    base = statistics.median(r["seconds_per_step"] for r in plain)
-    for row in rows.values():
-        if "error" not in row:
-            row["ratio"] = round(row["seconds_per_step"] / base, 3)
-            row["over_limit"] = row["ratio"] > LIMIT
-    result = {
-        "bench": "strategies",
-        **{k: getattr(args, k) for k in ("model", "steps", "batch", "threads")},
-        "limit": LIMIT,
-        "plain": plain,
-        "strategies": rows,
-    }
-    print(json.dumps({n: r.get("ratio", "error") for n, r in rows.items()}, indent=2))
-    if args.out:
-        with open(args.out, "w", encoding="utf-8") as file:
-            json.dump(result, file, indent=2)
-            file.write("\n")
+        base = statistics.median(r["seconds_per_step"] for r in result["plain"])
+        for told in rows.values():
+            if "error" not in told:
+                told["ratio"] = round(told["seconds_per_step"] / base, 3)
+                told["over_limit"] = told["ratio"] > LIMIT
+        print(name, json.dumps(row), flush=True)
+        if out is not None:
+            out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
