@@ -41,6 +41,9 @@ class MementoNoMore(Strategy):
     stop: the token that ends an answer; None takes the model's `eos_token_id`.
     hint: for examples that carry none. at: tokens of a prompt before the hint, such as a start marker.
 
+    Every step reads what the teacher wrote, which is longer than the examples' own answers, and what the teacher would
+    say at each of its tokens: beside short lessons three to four plain steps.
+
     The paper trains LoRA of rank 128 at a rate of 1e-5: list `LoRA` before this one.
 
     Departs from the paper: the factor T^2 of Hinton et al.; every token counts alike instead of every answer. The
