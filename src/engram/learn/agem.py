@@ -18,7 +18,7 @@ class AGEM(Strategy):
 
     One inner product with the gradient of a sample of old examples tells whether the step would hurt
     them; if so the part along that gradient is removed. The sample is read and differentiated at every
-    step: at 64 beside a batch of 8 a step takes five times plain fine-tuning's; fewer take less
+    step: at 64 beside a batch of 8 a step takes four times plain fine-tuning's; fewer take less
     (bench/results/strategies.json).
 
     g <- g - (g . r / r . r) r when g . r < 0, with r the gradient of CE on sampled old examples.
