@@ -22,7 +22,7 @@ from engram.core.errors import BadInput, Conflict
 from engram.core.strategy import Batch, Stage, Step, Strategy
 from engram.kit import state as states
 from engram.kit.modes import evaluating
-from engram.kit.readout import Reader, Readout, Together
+from engram.kit.readout import Reader, Readout
 from engram.train import objective
 from engram.train.compose import Strategies
 from engram.train.loop import check_serves, freeze, seeded, sharded
@@ -59,7 +59,7 @@ class _Guarded(_Base):
     strategies: Strategies
     optimizer: Any
     lr_scheduler: Any
-    _together: Together | None = None
+    _reader: Reader | None = None
     loss_is_scaled_for_ga = True  # compute_loss below averages over the whole optimizer step
 
     def __init__(self, *args: Any, stage: int = 0, old: Sequence[dict[str, Any]] = (), **kwargs: Any) -> None:
@@ -139,7 +139,7 @@ class _Guarded(_Base):
         batches, self._live = self._live, None
         step = self._step
         with self.accelerator.autocast():
-            step.batches, step.reads = batches, self._reading(model)([b.inputs for b in batches])
+            step.batches, step.reads = batches, self._reading(model).together([b.inputs for b in batches])
             parts = objective.parts(step, self.strategies, self._totals, self._size, self.accelerator.num_processes)
         for name, part in parts.items():
             self._sums[name] = self._sums.get(name, 0.0) + part.item()
@@ -195,12 +195,12 @@ class _Guarded(_Base):
 
     def _read(self, model: nn.Module, inputs: dict[str, Tensor]) -> Readout:
         with self.accelerator.autocast():
-            return self._reading(model).reader(inputs)
+            return self._reading(model)(inputs)
 
-    def _reading(self, model: nn.Module) -> Together:
-        if self._together is None or self._together.reader.model is not model:
-            self._together = Together(Reader(model, share=not sharded(self.accelerator)))
-        return self._together
+    def _reading(self, model: nn.Module) -> Reader:
+        if self._reader is None or self._reader.model is not model:
+            self._reader = Reader(model, share=not sharded(self.accelerator))
+        return self._reader
 
     def _feed(self) -> Iterator[tuple[int, list[Batch]]]:
         while True:
