@@ -96,7 +96,8 @@ class Hybrid:
         found = found.widened(store, list(dict.fromkeys(i for i, _ in near if i not in known)))
         own = self.lexical * by_word.of(found.words) + self.dense * by_meaning.of(found.meaning)
         if self.lexical and self.dense:
-            own += self.named * _saying(store, query, found.ids)
+            if self.named:
+                own += self.named * _saying(store, query, found.ids)
             if self.keys and (keys := store.keys(found.ids)):
                 own = keyed.lifted(query, found.ids, keys, own)
         place = {i: n for n, i in enumerate(found.ids)}
