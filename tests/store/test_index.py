@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from engram.core.errors import Busy
 from engram.core.records import Engram
-from engram.store import cells, database, index, postings, schema
+from engram.store import bm25, cells, database, index, schema
 from engram.store.sqlite import Store
 
 WORDS = [f"{a}{b}" for a in "bel dor fen gar hol kas lin mar nor pel".split() for b in "mund wick stad vale".split()]
@@ -30,8 +30,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "FLAT", 64)
     monkeypatch.setattr(cells, "_DEPTH", 200)
     monkeypatch.setattr(cells, "_FEW", 40)
-    monkeypatch.setattr(postings, "_CHEAP", 8)
-    monkeypatch.setattr(postings, "_EACH", 2)
+    monkeypatch.setattr(bm25, "_CHEAP", 8)
+    monkeypatch.setattr(bm25, "_LITTLE", 4)
+    monkeypatch.setattr(bm25, "_EACH", 2)
+    monkeypatch.setattr(bm25, "_RARE", 16)
 
 
 @pytest.fixture

@@ -49,6 +49,22 @@ def open_file(path: Path) -> dict[str, Array]:
         raise Damaged(f"{path} is not whole ({error}); delete it: it is made anew from the database") from error
 
 
+def places(ordered: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of these rows stands among rows in order, -1 for those that are not there.
+
+    Looked for as far from the first as their number says, which is right where none is missing, then by halving.
+    """
+    if not len(ordered):
+        return np.full(len(rows), -1)
+    at = np.clip(rows - int(ordered[0]), 0, len(ordered) - 1)
+    off = np.flatnonzero(ordered[at] != rows)
+    if len(off):
+        off = off[np.argsort(rows[off])]
+        at[off] = np.minimum(np.searchsorted(ordered, rows[off].astype(ordered.dtype)), len(ordered) - 1)
+        at[off[ordered[at[off]] != rows[off]]] = -1
+    return at
+
+
 def flush(path: Path) -> None:
     """Wait until a file and its name are on the disk."""
     for place in (path, path.parent):

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engram.store import arrays
+
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Blocks = Callable[[], Iterable[tuple[Rows, Floats]]]
@@ -30,18 +32,18 @@ class Cells:
 
     Parameters
     ----------
-    arrays: centres (C, d) of length 1, starts (C + 1,), rows (n,) by cell, matrix (n, d), sorted (n,) rows in order,
+    found: centres (C, d) of length 1, starts (C + 1,), rows (n,) by cell, matrix (n, d), sorted (n,) rows in order,
     places (n,) of these in `rows`, depth (1,).
     """
 
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self.centres: Floats = arrays["centres"]
-        self.starts: Rows = np.array(arrays["starts"])
-        self.rows: NDArray[np.uint32] = arrays["rows"]
-        self.matrix: Floats = arrays["matrix"]
-        self.sorted: NDArray[np.uint32] = arrays["sorted"]
-        self.places: NDArray[np.uint32] = arrays["places"]
-        self.depth = int(arrays["depth"][0])
+    def __init__(self, found: dict[str, NDArray[Any]]) -> None:
+        self.centres: Floats = found["centres"]
+        self.starts: Rows = np.array(found["starts"])
+        self.rows: NDArray[np.uint32] = found["rows"]
+        self.matrix: Floats = found["matrix"]
+        self.sorted: NDArray[np.uint32] = found["sorted"]
+        self.places: NDArray[np.uint32] = found["places"]
+        self.depth = int(found["depth"][0])
         self._open: dict[int, tuple[Any, NDArray[np.bool_], Rows]] = {}
 
     def search(self, vector: Floats, k: int, mask: NDArray[np.bool_] | None) -> tuple[Rows, Floats]:
@@ -58,8 +60,7 @@ class Cells:
             let, sizes = self._let_through(mask)
             share = float(sizes.sum()) / len(self.rows)
         depth = max(self.depth * share, 8 * k, min(_FEW, self.depth))
-        order = np.argsort(-(self.centres @ vector), kind="stable") if len(self.centres) > 1 else np.zeros(1, np.int64)
-        near = order[: int(np.searchsorted(np.cumsum(sizes[order]), depth)) + 1]
+        near = self._nearest(vector, sizes, depth)
         if mask is None or share > 0.25:
             spans = [(int(self.starts[c]), int(self.starts[c + 1])) for c in near.tolist()]
             scores = np.concatenate([self.matrix[a:b] @ vector for a, b in spans])
@@ -73,12 +74,22 @@ class Cells:
         places = places[let[places]]
         return self.rows[places].astype(np.int64), self.matrix[places] @ vector
 
+    def _nearest(self, vector: Floats, sizes: Rows, depth: float) -> Rows:
+        """The cells nearest to a vector that hold so many together, the nearest first."""
+        far = -(self.centres @ vector)
+        few = 64 + int(4 * depth * len(far) / max(sizes.sum(), 1))
+        order = np.argpartition(far, few)[:few] if few < len(far) else np.arange(len(far))
+        order = order[np.lexsort((order, far[order]))]
+        total = np.cumsum(sizes[order])
+        if total[-1] < depth and few < len(far):
+            order = np.argsort(far, kind="stable")
+            total = np.cumsum(sizes[order])
+        return order[: int(np.searchsorted(total, depth)) + 1]
+
     def find(self, rows: Rows) -> Rows:
         """The places of rows in `matrix`, -1 for those that are not here."""
-        if not len(self.sorted):
-            return np.full(len(rows), -1)
-        at = np.minimum(np.searchsorted(self.sorted, rows.astype(np.uint32)), len(self.sorted) - 1)
-        return np.where(self.sorted[at] == rows, self.places[at].astype(np.int64), -1)
+        at = arrays.places(self.sorted, rows)
+        return np.where(at >= 0, self.places[at], np.int64(-1)) if len(self.sorted) else at
 
     def without(self, gone: Rows) -> tuple[Layout, Rows]:
         """How the cells lie without some rows, and the places of those that stay.

@@ -1,23 +1,18 @@
-"""Words to engrams: who has which word how often, and the best by BM25 without looking at more than is needed."""
+"""Words to engrams: who has which word how often."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engram.store import arrays
 from engram.store.tokens import Counted
 
 Rows = NDArray[np.int64]
-Doubles = NDArray[np.float64]
-K1, B = 1.2, 0.75
-_SLACK = 1 - 1e-5
-_CHEAP = 16_384
-_EACH = 16
 
 
 class Postings:
@@ -25,22 +20,20 @@ class Postings:
 
     Parameters
     ----------
-    arrays: terms (bytes,) end to end in order, ends (T,) of each, starts (T + 1,) of its postings, rows (P,), times
+    found: terms (bytes,) end to end in order, ends (T,) of each, starts (T + 1,) of its postings, rows (P,), times
     (P,), docs (n,) rows in order, lengths (n,) words of each, names (bytes,) their ids end to end, stops (n,) of each.
     """
 
-    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        self.docs, self.lengths = arrays["docs"], arrays["lengths"]
-        self._terms, self._ends, self._starts = arrays["terms"], arrays["ends"], arrays["starts"]
-        self._rows, self._times = arrays["rows"], arrays["times"]
-        self._names, self._stops = arrays["names"], arrays["stops"]
+    def __init__(self, found: dict[str, NDArray[Any]]) -> None:
+        self.docs, self.lengths = found["docs"], found["lengths"]
+        self._terms, self._ends, self._starts = found["terms"], found["ends"], found["starts"]
+        self._rows, self._times = found["rows"], found["times"]
+        self._names, self._stops = found["names"], found["stops"]
 
     def names(self, rows: Rows) -> dict[int, str]:
         """The ids of those of these rows that are here."""
-        if not len(self.docs):
-            return {}
-        at = np.minimum(np.searchsorted(self.docs, rows.astype(np.uint32)), len(self.docs) - 1)
-        at = at[self.docs[at] == rows]
+        at = arrays.places(self.docs, rows)
+        at = at[at >= 0]
         starts, stops = np.where(at > 0, self._stops[at - 1], 0), self._stops[at]
         wide = stops - starts
         text = self._names[np.repeat(stops - np.cumsum(wide), wide) + np.arange(wide.sum())].tobytes()
@@ -111,157 +104,23 @@ class Gathered:
         }
 
 
-def without(arrays: dict[str, NDArray[Any]], gone: Rows) -> dict[str, NDArray[Any]]:
+def without(found: dict[str, NDArray[Any]], gone: Rows) -> dict[str, NDArray[Any]]:
     """The arrays of `Postings` as if some rows had never been; words that only they had are gone too."""
-    kept = ~np.isin(arrays["rows"], gone)
-    starts = np.concatenate([[0], np.cumsum(kept)])[arrays["starts"]]
+    kept = ~np.isin(found["rows"], gone)
+    starts = np.concatenate([[0], np.cumsum(kept)])[found["starts"]]
     left = np.diff(starts) > 0
-    ends = arrays["ends"]
+    ends = found["ends"]
     sizes = np.diff(ends, prepend=0)
-    stays = ~np.isin(arrays["docs"], gone)
-    widths = np.diff(arrays["stops"], prepend=0)
+    stays = ~np.isin(found["docs"], gone)
+    widths = np.diff(found["stops"], prepend=0)
     return {
-        "terms": arrays["terms"][np.repeat(left, sizes)],
+        "terms": found["terms"][np.repeat(left, sizes)],
         "ends": np.cumsum(sizes[left], dtype=np.int64),
         "starts": np.concatenate([starts[:-1][left], starts[-1:]]),
-        "rows": arrays["rows"][kept],
-        "times": arrays["times"][kept],
-        "docs": arrays["docs"][stays],
-        "lengths": arrays["lengths"][stays],
-        "names": arrays["names"][np.repeat(stays, widths)],
+        "rows": found["rows"][kept],
+        "times": found["times"][kept],
+        "docs": found["docs"][stays],
+        "lengths": found["lengths"][stays],
+        "names": found["names"][np.repeat(stays, widths)],
         "stops": np.cumsum(widths[stays], dtype=np.int64),
     }
-
-
-@dataclass
-class Asked:
-    """A word of a query: its rows in order, how often each has it, its weight and the most it can add to a score.
-
-    gain: what it adds to the score of each row, once that was needed.
-    """
-
-    rows: Rows
-    times: NDArray[np.float32]
-    weight: float
-    most: float
-    gain: NDArray[np.float32] | None = None
-
-
-def _reach(words: Sequence[Asked], k: int) -> float:
-    """What the k-th best can have at most by these words: those that fewer than k have together may not be in it."""
-    few = 0
-    for n, word in enumerate(words):
-        few += len(word.rows)
-        if few >= k:
-            return sum(w.most for w in words[n:])
-    return 0.0
-
-
-class Ranker:
-    """The k best by BM25 as FTS5 counts it (k1 = 1.2, b = 0.75), exactly.
-
-    score(d) = sum over words w of  idf_w f (k1 + 1) / (f + k1 (1 - b + b |d| / mean |d|)),
-    idf_w = log((N - n_w + 0.5) / (n_w + 0.5)), 1e-6 where that is not above 0
-
-    Words are added up from the rarest to the commonest. As soon as the words left cannot lift an engram above the k
-    best so far unless it is near them already, they are looked up for those few only (MaxScore, Turtle and Flood
-    1995). What is added up is float32; the best are then scored anew in float64.
-    """
-
-    def __init__(self) -> None:
-        self.lengths: NDArray[np.float32] = np.zeros(1, np.float32)
-        self._sums: NDArray[np.float32] = np.zeros(1, np.float32)
-        self.count = 0
-        self.words = 0
-
-    def learn(self, rows: Rows, lengths: NDArray[Any]) -> None:
-        """Take in how many words engrams have."""
-        if not len(rows):
-            return
-        last = int(rows[-1])
-        if last >= len(self.lengths):
-            grown = np.zeros(max(last + 1, len(self.lengths) * 9 // 8), np.float32)
-            grown[: len(self.lengths)] = self.lengths
-            self.lengths, self._sums = grown, np.zeros(len(grown), np.float32)
-        self.lengths[rows] = lengths
-        self.count += len(rows)
-        self.words += int(lengths.sum(dtype=np.int64))
-
-    def asked(self, rows: Rows, times: NDArray[Any], mask: NDArray[np.bool_] | None) -> Asked:
-        """A word's postings, of those that a mask (by row) lets through."""
-        idf = np.log((self.count - len(rows) + 0.5) / (len(rows) + 0.5)) if self.count >= len(rows) else 0.0
-        weight = float(idf) if idf > 0 else 1e-6
-        if mask is not None:
-            kept = mask[rows]
-            rows, times = rows[kept], times[kept]
-        top = float(times.max(initial=0))
-        return Asked(rows, times.astype(np.float32), weight, weight * (K1 + 1) * top / (top + K1 * (1 - B)))
-
-    def best(self, words: Sequence[Asked], k: int) -> tuple[Rows, Doubles]:
-        """The k best rows and their scores, best first, equal ones in the order of rows."""
-        words = sorted((w for w in words if len(w.rows)), key=lambda w: len(w.rows))
-        if not words or k < 1:
-            return np.empty(0, np.int64), np.empty(0, np.float64)
-        sums, added = self._sums, 0
-        least, cut = 0.0, 0.0
-        try:
-            for word in words:
-                rest = sum(w.most for w in words[added:])
-                if len(word.rows) > _CHEAP and _reach(words[:added], k) > rest:
-                    least = self._least(words[:added], k, least)
-                    if least > rest:
-                        cut = (least - rest) * _SLACK
-                        if _EACH * np.count_nonzero(sums >= cut) < sum(len(w.rows) for w in words[added:]):
-                            break
-                if word.gain is None:
-                    word.gain = self._gain(word, word.rows, word.times)
-                sums[word.rows] = word.gain + sums[word.rows] if added else word.gain
-                added, cut = added + 1, 0.0
-            if added == len(words):
-                cut = self._least(words, k, least) * _SLACK
-            rows = np.flatnonzero(sums >= cut if cut > 0 else sums > 0)
-        finally:
-            if sum(len(w.rows) for w in words[:added]) > len(sums) // 16:
-                sums.fill(0.0)
-            else:
-                for word in words[:added]:
-                    sums[word.rows] = 0.0
-        scores = self._exact(words, rows)
-        if len(rows) > k:
-            edge = np.partition(scores, len(scores) - k)[len(scores) - k]
-            rows, scores = rows[scores >= edge], scores[scores >= edge]
-        order = np.lexsort((rows, -scores))[:k]
-        return rows[order], scores[order]
-
-    def _gain(self, word: Asked, rows: Rows, times: NDArray[np.float32]) -> NDArray[np.float32]:
-        slope = np.float32(K1 * B * self.count / max(self.words, 1))
-        norm = self.lengths[rows]
-        norm *= slope
-        norm += np.float32(K1 * (1 - B))
-        norm += times
-        return np.divide(np.float32(word.weight * (K1 + 1)) * times, norm, out=norm)
-
-    def _least(self, words: Sequence[Asked], k: int, known: float) -> float:
-        """A score that k engrams reach at least: the k-th best of those that have the rarest word that k have.
-
-        A guess from every sixteenth of them spares ordering them all; `known` is such a score of before.
-        """
-        enough = next((w.rows for w in words if len(w.rows) >= k), None)
-        if enough is None:
-            return known
-        found = self._sums[enough]
-        if len(found) > 64 * k:
-            some = np.sort(found[::16])
-            better = found[found >= max(some[-(k // 4) - 2], known)]
-            found = better if len(better) >= k else found
-        return max(known, float(np.partition(found, len(found) - k)[len(found) - k]))
-
-    def _exact(self, words: Sequence[Asked], rows: Rows) -> Doubles:
-        scores = np.zeros(len(rows))
-        norm = K1 * (1 - B + B * self.lengths[rows].astype(np.float64) * self.count / max(self.words, 1))
-        for word in words:
-            at = np.minimum(np.searchsorted(word.rows, rows), len(word.rows) - 1)
-            has = word.rows[at] == rows
-            times = np.where(has, word.times[at], 0.0).astype(np.float64)
-            scores += word.weight * times * (K1 + 1) / (times + norm)
-        return scores

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from engram.core.errors import BadInput
 from engram.store import history, wordings
+from engram.store.bm25 import Asked, Ranker
 from engram.store.cells import Cells
 from engram.store.database import Database
 from engram.store.filters import Filters, Mask, Where, condition
 from engram.store.index import GONE, INDEXED, Index, Segment, unit
-from engram.store.postings import Asked, Ranker
 from engram.store.stop import STOP
 from engram.store.tail import Tail
 from engram.store.tokens import Tokens
@@ -56,9 +56,10 @@ class Search:
             self._refresh()
             self._tail.read_words()
             terms = dict.fromkeys(t for word in words(query)[:_TERMS] for t in self._tokens.of(word))
+            asked = [a for t in terms if (a := self._asked_for(t)) is not None]
 
             def best(n: int, mask: Mask | None) -> tuple[Rows, NDArray[Any]]:
-                return self._ranker.best([a for t in terms if (a := self._asked_for(t, mask)) is not None], n)
+                return self._ranker.best(asked, n, mask)
 
             return self._found(best, k, at, where)
 
@@ -102,20 +103,21 @@ class Search:
 
     def neighbours(self, ids: list[str], at: str | None, where: Where) -> dict[str, tuple[str, ...]]:
         """For each id those just before and after it in its source that the filters let through."""
-        told, values = condition(at, where)
-        self._refresh()
-        near: dict[str, list[str]] = {i: [] for i in ids}
-        known = {row: i for i, row in self._rows_of(ids).items()}
-        for one, row, other in self._db.among(
-            "SELECT o.row, e.row, e.id FROM engrams AS o CROSS JOIN engrams AS e ON e.source = o.source AND"
-            " e.position IN (o.position - 1, o.position + 1) WHERE o.row IN ({})"
-            f" AND {told} ORDER BY e.position, e.row",
-            list(known),
-            values,
-        ):
-            near[known[one]].append(other)
-            self._ids[other] = row
-        return {i: tuple(others) for i, others in near.items()}
+        with self._db.lock:
+            self._refresh()
+            shown, _ = self._filters.masks(at, where)
+            near: dict[str, list[str]] = {i: [] for i in ids}
+            known = {row: i for i, row in self._rows_of(ids).items()}
+            pairs = self._db.among(
+                "SELECT o.row, e.row FROM engrams AS o CROSS JOIN engrams AS e ON e.source = o.source AND"
+                " e.position IN (o.position - 1, o.position + 1) WHERE o.row IN ({}) ORDER BY e.position, e.row",
+                list(known),
+            )
+            names = self._names(np.array(list({row for _, row in pairs if shown is None or shown[row]}), np.int64))
+            for one, row in pairs:
+                if row in names:
+                    near[known[one]].append(names[row])
+            return {i: tuple(others) for i, others in near.items()}
 
     def saying(self, ids: list[str], phrase: str) -> set[str]:
         """Those of these engrams in whose text (or key in words) a phrase stands."""
@@ -197,21 +199,19 @@ class Search:
         now = {(key, owner): row for row, key, owner in self._db.among(line, keys, values)}
         return {r: now[one] for r, one in of.items() if one in now}
 
-    def _asked_for(self, term: str, mask: Mask | None) -> Asked | None:
-        """A word's postings. What is not filtered is kept until something is added, up to four million of them."""
-        if mask is None and term in self._asked:
+    def _asked_for(self, term: str) -> Asked | None:
+        """A word's postings, kept until something is added, up to four million of them."""
+        if term in self._asked:
             return self._asked[term]
         found = [p for s in self._segments if (p := s.words.get(term)) is not None]
         found += [p for p in (self._tail.words(term),) if p is not None]
         if not found:
             return None
         rows, times = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
-        asked = self._ranker.asked(rows.astype(np.int64), times, mask)
-        if mask is None:
-            if sum(len(a.rows) for a in self._asked.values()) > _POSTINGS:
-                self._asked.clear()
-            self._asked[term] = asked
-        return asked
+        if sum(len(a.rows) for a in self._asked.values()) > _POSTINGS:
+            self._asked.clear()
+        self._asked[term] = self._ranker.asked(rows.astype(np.int64), times)
+        return self._asked[term]
 
     def _reset(self) -> None:
         """Read anew what is known of the index files and of what is hidden."""
@@ -248,14 +248,19 @@ class Search:
 
     def _named(self, rows: Rows, scores: NDArray[Any]) -> list[Ranked]:
         """Rows with their ids; one that another process erased meanwhile is left out."""
+        names = self._names(rows)
+        return [(names[r], s) for r, s in zip(rows.tolist(), scores.tolist(), strict=True) if r in names]
+
+    def _names(self, rows: Rows) -> dict[int, str]:
+        """The ids of rows, which are remembered for what is asked next."""
         names = {row: name for s in self._segments for row, name in s.words.names(rows).items()}
-        newer = [r for r in rows.tolist() if r not in names]
+        newer = [r for r in rows.tolist() if r not in names] if len(names) < len(rows) else []
         if newer:
             names.update(self._db.among("SELECT row, id FROM engrams WHERE row IN ({})", newer))
         if len(self._ids) > _REMEMBERED:
             self._ids.clear()
-        self._ids.update((i, r) for r, i in names.items())
-        return [(names[r], s) for r, s in zip(rows.tolist(), scores.tolist(), strict=True) if r in names]
+        self._ids.update(zip(names.values(), names.keys(), strict=True))
+        return names
 
     def _rows_of(self, ids: list[str]) -> dict[str, int]:
         unknown = [i for i in ids if i not in self._ids]

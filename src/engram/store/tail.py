@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engram.store.bm25 import Ranker
 from engram.store.database import Database
 from engram.store.filters import Mask
 from engram.store.index import INDEXED, Index, unit
-from engram.store.postings import Ranker
 from engram.store.tokens import Tokens
 
 Rows = NDArray[np.int64]

@@ -96,8 +96,9 @@ class Hybrid:
         found = found.widened(store, list(dict.fromkeys(i for i, _ in near if i not in known)))
         own = self.lexical * by_word.of(found.words) + self.dense * by_meaning.of(found.meaning)
         if self.lexical and self.dense:
-            if self.named:
-                own += self.named * _saying(store, query, found.ids)
+            for name in dict.fromkeys(n for n in names(query) if self.named and " " in n):
+                some = store.saying(found.ids, name)
+                own += self.named * np.array([i in some for i in found.ids])
             if self.keys and (keys := store.keys(found.ids)):
                 own = keyed.lifted(query, found.ids, keys, own)
         place = {i: n for n, i in enumerate(found.ids)}
@@ -112,12 +113,6 @@ class Hybrid:
         told = store.neighbours(ids, at, where) if self.neighbours else {}
         pairs = [(i, j) for i, others in told.items() for j in others]
         return list(dict.fromkeys([*pairs, *((j, i) for i, j in pairs)]))
-
-
-def _saying(store: Index, query: str, ids: list[str]) -> NDArray[np.float64]:
-    """How many names of several words each of these shares with a query."""
-    told = [store.saying(ids, name) for name in dict.fromkeys(names(query)) if " " in name]
-    return np.array([sum(i in some for some in told) for i in ids], np.float64)
 
 
 class Scale:
