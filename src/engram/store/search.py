@@ -110,7 +110,8 @@ class Search:
             known = {row: i for i, row in self._rows_of(ids).items()}
             pairs = self._db.among(
                 "SELECT o.row, e.row FROM engrams AS o CROSS JOIN engrams AS e ON e.source = o.source AND"
-                " e.position IN (o.position - 1, o.position + 1) WHERE o.row IN ({}) ORDER BY e.position, e.row",
+                " e.position BETWEEN o.position - 1 AND o.position + 1 AND e.position <> o.position"
+                " WHERE o.row IN ({}) ORDER BY e.position, e.row",
                 list(known),
             )
             names = self._names(np.array(list({row for _, row in pairs if shown is None or shown[row]}), np.int64))

@@ -103,7 +103,7 @@ class Hybrid:
                 own = keyed.lifted(query, found.ids, keys, own)
         place = {i: n for n, i in enumerate(found.ids)}
         final = own.copy()
-        sides = np.array([(place[i], place[j]) for i, j in near], np.int64).reshape(-1, 2)
+        sides = np.array([place[i] for pair in near for i in pair], np.int64).reshape(-1, 2)
         np.add.at(final, sides[:, 0], self.neighbours * own[sides[:, 1]])
         best = np.argsort(-final, kind="stable")[:k]
         return hits(store, {found.ids[n]: float(final[n]) for n in best})
