@@ -40,15 +40,23 @@ def every(ranker: Ranker, times: np.ndarray) -> np.ndarray:
     seed=st.integers(0, 1000),
     shares=st.lists(st.sampled_from([0.004, 0.02, 0.1, 0.3, 0.6]), min_size=1, max_size=8),
     k=st.sampled_from([1, 5, 40]),
-    masked=st.booleans(),
+    share=st.sampled_from([None, 0.5, 0.05]),
     way=st.sampled_from(["either", "sums"]),
 )
-def test_the_best_are_those_of_scoring_all(seed: int, shares: list[float], k: int, masked: bool, way: str) -> None:
+def test_the_best_are_those_of_scoring_all(
+    seed: int, shares: list[float], k: int, share: float | None, way: str
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"_CHEAP": 8, "_EACH": 1, "_RARE": 16, "_LITTLE": 4 if way == "either" else 10**9}.items():
+        for name, value in {
+            "_FEW": 50,
+            "_CHEAP": 8,
+            "_EACH": 1,
+            "_RARE": 16,
+            "_LITTLE": 4 if way == "either" else 10**9,
+        }.items():
             patch.setattr(bm25, name, value)
         ranker, words, times = asked(seed, shares)
-        mask = np.random.default_rng(seed).random(len(ranker.lengths)) < 0.5 if masked else None
+        mask = np.random.default_rng(seed).random(len(ranker.lengths)) < share if share else None
         rows, scores = ranker.best(words, k, mask)
     wanted = every(ranker, times) * (1 if mask is None else mask[: DOCS + 1])
     best = [r for r in np.lexsort((np.arange(DOCS + 1), -wanted)) if wanted[r] > 0][:k]

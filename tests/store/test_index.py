@@ -32,6 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells, "_FEW", 40)
     monkeypatch.setattr(bm25, "_CHEAP", 8)
     monkeypatch.setattr(bm25, "_LITTLE", 4)
+    monkeypatch.setattr(bm25, "_FEW", 40)
     monkeypatch.setattr(bm25, "_EACH", 2)
     monkeypatch.setattr(bm25, "_RARE", 16)
 

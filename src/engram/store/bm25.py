@@ -23,6 +23,7 @@ _EACH = 16
 _RARE = 256
 _SETS = 6
 _LITTLE = 4_096
+_FEW = 4_096
 
 
 @dataclass
@@ -55,12 +56,12 @@ class Ranker:
     score(d) = sum over words w of  idf_w f (k1 + 1) / (f + k1 (1 - b + b |d| / mean |d|)),
     idf_w = log((N - n_w + 0.5) / (n_w + 0.5)), 1e-6 where that is not above 0
 
-    Two ways lead there, both by what the words can add at most. Of few words that many engrams have, sets are
-    taken, the weightiest first: who has all words of a set is a conjunction of bits. As soon as k engrams are known,
-    only sets that can reach the k-th of them are looked at. Where that would bring too many, scores are added up
-    word by word from the rarest to the commonest, until the words left cannot lift an engram above the k best
-    unless it is near them already; they are looked up for those few only (MaxScore, Turtle and Flood 1995). What is
-    added up is float32; the best are then scored anew in float64.
+    Where a mask lets few through, these are scored. Else two ways lead there, both by what the words can add at most.
+    Of few words that many engrams have, sets are taken, the weightiest first: who has all words of a set is a
+    conjunction of bits. As soon as k engrams are known, only sets that can reach the k-th of them are looked at.
+    Where that would bring too many, scores are added up word by word from the rarest to the commonest, until the
+    words left cannot lift an engram above the k best unless it is near them already; they are looked up for those
+    few only (MaxScore, Turtle and Flood 1995). What is added up is float32; the best are then scored anew in float64.
     """
 
     def __init__(self) -> None:
@@ -93,7 +94,7 @@ class Ranker:
         words = sorted((w for w in words if len(w.rows)), key=lambda w: len(w.rows))
         if not words or k < 1:
             return np.empty(0, np.int64), np.empty(0, np.float64)
-        found = self._by_sets(words, k, mask)
+        found = self._by_rows(words, mask) or self._by_sets(words, k, mask)
         if found is None:
             words = [w for word in words if len((w := word.within(mask)).rows)]
             rows = self._by_sums(words, k)
@@ -104,6 +105,14 @@ class Ranker:
             rows, scores = rows[scores >= edge], scores[scores >= edge]
         order = np.lexsort((rows, -scores))[:k]
         return rows[order], scores[order]
+
+    def _by_rows(self, words: Sequence[Asked], mask: Mask | None) -> tuple[Rows, Doubles] | None:
+        """All rows with any of the words and scores, where a mask lets few through."""
+        if mask is None or np.count_nonzero(mask) > _FEW:
+            return None
+        rows = np.flatnonzero(mask)
+        scores = self._exact(words, rows)
+        return rows[scores > 0], scores[scores > 0]
 
     def _by_sets(self, words: Sequence[Asked], k: int, mask: Mask | None) -> tuple[Rows, Doubles] | None:
         """Rows with the k best among them and scores, by sets of common words; None where adding up is as cheap."""
