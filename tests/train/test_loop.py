@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from engram.core.errors import BadInput, Conflict
 from engram.core.strategy import Stage, Step, Strategy
 from engram.kit.readout import Reader
 from engram.models import tiny
+from engram.train import loop
 from engram.train.compose import Strategies
 from engram.train.loop import Settings, train
 from engram.train.optimizer import MasterAdamW
@@ -200,6 +202,24 @@ def test_resume_is_bit_for_bit(dtype: torch.dtype, at: int, tmp_path: Path) -> N
     assert same(unbroken, resumed)
     assert done.history == whole.history
     assert (done.steps, done.tokens) == (whole.steps, whole.tokens)
+
+
+def test_checkpoints_that_take_long_are_written_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes a second, a checkpoint three: the first after five seconds, the others sixty after the last."""
+    now, at = [0.0], []
+
+    def save(*_: object) -> None:
+        at.append(now[0])
+        now[0] += 3.0
+
+    def step(*_: object) -> None:
+        now[0] += 1.0
+
+    monkeypatch.setattr(loop, "_save", save)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    settings = Settings(steps=130, batch_size=3, save_every=5.0)
+    train(llama(), texts(3), (), settings, folder=tmp_path, on_step=step)
+    assert at == [5.0, 68.0, 131.0]
 
 
 def test_resume_after_a_kill_between_the_two_renames(tmp_path: Path) -> None:

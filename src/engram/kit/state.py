@@ -15,7 +15,7 @@ def flatten(state: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
     """Move every tensor into `tensors` and leave `{"tensor": name}` in its place."""
     if isinstance(state, torch.Tensor):
         name = path or "state"
-        tensors[name] = state.detach().cpu().contiguous().clone()
+        tensors[name] = state.detach().cpu().contiguous()
         return {"tensor": name}
     if isinstance(state, dict):
         keys = [[k, flatten(v, tensors, f"{path}/{k}")] for k, v in state.items()]
@@ -42,6 +42,12 @@ def save(state: Any, folder: Path) -> None:
     """Write a state to `folder` (created) and flush it to the disk."""
     tensors: dict[str, torch.Tensor] = {}
     tree = flatten(state, tensors)
+    held: set[int] = set()
+    for name, tensor in tensors.items():  # the format wants each in memory of its own
+        place, size = tensor.untyped_storage().data_ptr(), tensor.untyped_storage().nbytes()
+        if place in held or size != tensor.nbytes:
+            tensors[name] = tensor.clone()
+        held.add(place)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "tensors.safetensors")
     (folder / "tree.json").write_text(json.dumps(tree), encoding="utf-8")

@@ -32,6 +32,8 @@ from engram.train import stream as streams
 from engram.train.compose import Strategies
 from engram.train.optimizer import MasterAdamW
 
+_SAVING = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -54,7 +56,8 @@ class Settings:
     max_length: tokens kept of an example.
     precision: "as-is" trains in the model's own type (low-precision weights get float32 masters);
         "autocast" keeps float32 weights and computes in bfloat16.
-    save_every: seconds between checkpoints (0: after each step), when a folder is given.
+    save_every: seconds between checkpoints (0: after each step), when a folder is given; longer where writing them
+        would take more than a twentieth of the time.
     """
 
     lr: float = 1e-4
@@ -172,7 +175,7 @@ def train(
     home = Path(folder) if folder is not None else None
     if home is not None:
         _resume(home, model, optimizer, strategy, done)
-    started, saved = time.monotonic() - done.seconds, time.monotonic()
+    started, saved, pause = time.monotonic() - done.seconds, time.monotonic(), settings.save_every
     first = done.steps * settings.accumulation
     micro = strategy.batches(streams.stream(stage, start=first, bucket=settings.bucket), stage)
     while done.steps < steps:
@@ -204,9 +207,10 @@ def train(
         if on_step:
             on_step(step, losses)
         stop = strategy.finished(step)
-        if home is not None and not stop and done.steps < steps and time.monotonic() - saved >= settings.save_every:
+        if home is not None and not stop and done.steps < steps and (began := time.monotonic()) - saved >= pause:
             _save(home, model, optimizer, strategy, done)
             saved = time.monotonic()
+            pause = settings.save_every and max(settings.save_every, _SAVING * (saved - began))
         if stop:
             break
     optimizer.zero_grad()
