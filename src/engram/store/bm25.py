@@ -21,7 +21,7 @@ _SLACK = 1 - 1e-5
 _CHEAP = 16_384
 _EACH = 16
 _RARE = 256
-_SETS = 6
+_SETS = 5
 _LITTLE = 4_096
 _FEW = 4_096
 
