@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from engram.app import bench
 from engram.app.cli import app
 from engram.core.errors import BadInput, Unknown
+from engram.world.people import people
 
 JOB = ["--model", "tiny", "--facts", "20", "--stages", "2"]
 
@@ -31,6 +32,7 @@ def test_an_arm_is_run_stored_and_not_run_again(tmp_path: Path, monkeypatch: pyt
     assert len(found["seconds"]) == 2
     assert found["peak_rss_bytes"] > 2**26
     assert found["general_rise"] != 0
+    assert found["tokens"] > 1000
     monkeypatch.setattr(bench, "apart", lambda name, job: pytest.fail("ran again"))
     again = CliRunner().invoke(app, ["bench", "learn", "hft", *JOB, "--out", str(out)])
     assert again.exit_code == 0, again.output
@@ -39,10 +41,29 @@ def test_an_arm_is_run_stored_and_not_run_again(tmp_path: Path, monkeypatch: pyt
         bench.stored(out, {"model": "tiny", "facts": 40, "stages": 2, "seed": 1})
 
 
-def test_an_arm_that_fails_is_a_row_that_says_why() -> None:
+def test_an_arm_that_fails_is_a_row_that_says_why_and_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = bench.apart("lora", {"model": "no/such/model", "facts": 20, "stages": 2, "seed": 1})
     assert "no/such/model" in found["error"]
     assert bench.cells("lora", found)[1] == found["error"]
+    given = ["bench", "learn", "lora", *JOB, "--out", str(tmp_path / "table.json"), "--json"]
+    monkeypatch.setattr(bench, "apart", lambda name, job: found)
+    assert CliRunner().invoke(app, given).exit_code == 1
+    monkeypatch.setattr(bench, "apart", lambda name, job: row(1.0, 0.005))
+    again = CliRunner().invoke(app, given)
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["recommended"] == "lora"
+
+
+def test_trl_with_replay_reads_an_earlier_fact_before_every_new_one() -> None:
+    first, second = people(2, seed=1)
+    rows = bench._mixed(second, first, 3, seed=1)
+    said = [r["completion"][0]["content"] for r in rows]
+    assert said[1::2] == 3 * [f.answer for f in second]
+    assert set(said[::2]) <= {f.answer for f in first}
+    assert len({r["prompt"][-1]["content"] for r in rows[1::2]}) > len(second)
+    assert len(bench._mixed(second, [], 3, seed=1)) == 3 * len(second)
 
 
 def test_bad_arms_and_sizes_are_refused_before_anything_runs() -> None:
@@ -57,7 +78,8 @@ def test_the_recommended_arm_recalls_enough_and_costs_least() -> None:
     assert bench.recommended(arms) == "c"
     assert bench.recommended({"a": arms["a"], "e": arms["e"]}) is None
     assert bench.ranked(arms) == ["a", "b", "c", "d", "e"]
-    assert bench.cells("b", arms["b"]) == ("b", "97%", "50%", "90%", "+0.50%", "60% of 70%", "3", "1.0 GiB")
+    assert bench.cells("b", arms["b"]) == ("b", "97%", "50%", "90%", "+0.50%", "60% of 70%", "", "3", "1.0 GiB")
+    assert bench.cells("b", row(0.97, 0.005, tokens=81_234))[6] == "81k"
 
 
 def test_the_picture_stands_by_itself() -> None:

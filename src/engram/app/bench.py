@@ -8,6 +8,7 @@ built in pieces. Recommended is the arm that recalls enough at the least cost to
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,16 @@ from engram.core.errors import BadInput
 if TYPE_CHECKING:
     from engram.world.people import Fact
 
-PEERS = ("trl", "trl-lora")
+PEERS = ("trl", "trl-lora", "trl-lora-replay")
 COMBINATIONS = ("default", "replay,kl", "hft,replay", "lora,replay", "teach-lmm-skills,replay")
-HOURS = ("camels",)
-"""Prepare themselves for hours on a model of this size: run when named, not with all."""
+APART = {
+    "camels": "prepares itself for hours",
+    "coda-prompt": "answers with more than weights",
+    "memento-no-more": "is taught by hints",
+}
+"""Strategies that are not run with all, and why."""
 RECALL, RISE = 0.95, 0.01
-COLUMNS = ("arm", "recall", "paraphrased", "earlier kept", "general loss", "quiz", "seconds", "memory")
+COLUMNS = ("arm", "recall", "paraphrased", "earlier kept", "general loss", "quiz", "tokens", "seconds", "memory")
 
 app = typer.Typer(help="Compare on equal terms.", no_args_is_help=True)
 
@@ -43,13 +48,15 @@ def _root() -> None:
 @app.command()
 def learn(
     arms: Annotated[
-        list[str] | None, typer.Argument(help="Strategies; if none, all (but camels, which takes hours) and TRL's two.")
+        list[str] | None, typer.Argument(help="Strategies; if none, all that it can run, and TRL's.")
     ] = None,
     model: Annotated[str, typer.Option(help="The language model.")] = "smollm2-135m",
     facts: Annotated[int, typer.Option(help="New facts in all.", min=4)] = 200,
     stages: Annotated[int, typer.Option(help="Stages they are taught in.", min=1)] = 4,
     seed: Annotated[int, typer.Option(help="Of the people taught and of training.")] = 1,
-    out: Annotated[str, typer.Option(help="The table as JSON; arms found in it are not run again.")] = "learn.json",
+    out: Annotated[
+        str, typer.Option(help="The table as JSON; arms found in it are run again only if they failed.")
+    ] = "learn.json",
     picture: Annotated[str | None, typer.Option(help="A picture to write, as SVG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     arm: Annotated[str | None, typer.Option(hidden=True)] = None,
@@ -65,12 +72,12 @@ def learn(
         typer.echo(json.dumps(run(arm, model=model, facts=facts, stages=stages, seed=seed)))
         return
     job = {"model": model, "facts": facts, "stages": stages, "seed": seed}
-    wanted = list(arms or [*COMBINATIONS, *(n for n in strategies() if n not in HOURS), *PEERS])
+    wanted = list(arms or [*COMBINATIONS, *(n for n in strategies() if n not in APART), *PEERS])
     for name in wanted:
         check(name)
     done = stored(Path(out), job)
     for n, name in enumerate(wanted, 1):
-        if name in done["arms"]:
+        if "error" not in done["arms"].get(name, {"error": "not run yet"}):
             continue
         if not as_json:
             typer.echo(f"{n} of {len(wanted)}: {name}", err=True)
@@ -82,12 +89,14 @@ def learn(
         Path(picture).write_text(drawn(done["arms"]), encoding="utf-8")
     if as_json:
         terminal.dump(done)
-        return
-    table(terminal.console(), COLUMNS, (cells(name, done["arms"][name]) for name in ranked(done["arms"])))
-    said = done["recommended"]
-    typer.echo(
-        f"recommended: {said}" if said else f"no arm recalls {RECALL:.0%} with general loss up {RISE:.0%} at most"
-    )
+    else:
+        table(terminal.console(), COLUMNS, (cells(name, done["arms"][name]) for name in ranked(done["arms"])))
+        said = done["recommended"]
+        typer.echo(
+            f"recommended: {said}" if said else f"no arm recalls {RECALL:.0%} with general loss up {RISE:.0%} at most"
+        )
+    if any("error" in done["arms"][name] for name in wanted):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -178,14 +187,13 @@ def run(arm: str, *, model: str, facts: int, stages: int, seed: int) -> dict[str
     untaught = load(model)
     base = {"loss": general.mean_loss(general.loss(untaught)), "quiz": quiz(untaught)}
     del untaught
-    row: dict[str, Any] = {"matrix": [], "seconds": [], "processor_seconds": []}
-
-    def look(lm: Any) -> None:
-        row["matrix"].append([share(lm, [(f.question, f.answer) for f in part]) for part in parts])
+    row: dict[str, Any] = {"matrix": [], "tokens": 0, "seconds": [], "processor_seconds": []}
 
     with tempfile.TemporaryDirectory() as home:
         teach = _peer if arm in PEERS else _front_door
-        lm = teach(arm, model, parts, Path(home), seed, partial(timed, row), look)
+        for lm, tokens in teach(arm, model, parts, Path(home), seed, partial(timed, row)):
+            row["tokens"] += tokens
+            row["matrix"].append([share(lm, [(f.question, f.answer) for f in part]) for part in parts])
         row["paraphrased"] = share(lm, [(p, f.answer) for part in parts for f in part for p in f.paraphrases])
         row["general_rise"] = general.mean_loss(general.loss(lm)) / base["loss"] - 1
         row["quiz"], row["quiz_untaught"] = quiz(lm), base["quiz"]
@@ -200,48 +208,74 @@ def run(arm: str, *, model: str, facts: int, stages: int, seed: int) -> dict[str
 
 
 def _front_door(
-    arm: str, model: str, parts: Sequence[Sequence[Fact]], home: Path, seed: int, stage: Callable, look: Callable
-) -> Any:
-    """Stage by stage through `Memory.learn`, with a budget that lets everything pass."""
+    arm: str, model: str, parts: Sequence[Sequence[Fact]], home: Path, seed: int, stage: Callable
+) -> Iterator[tuple[Any, int]]:
+    """Stage by stage through `Memory.learn`, with a budget that lets everything pass: the model, and tokens read."""
     from engram.memory import Memory
 
     with Memory.open(home / "memory", model=model, embedder="hash") as memory:
         for part in parts:
             with stage():
-                memory.learn([f.pair for f in part], strategy=arm, budget=1e9, seed=seed)
-            look(memory.weighing.lm)
-        return memory.weighing.lm
+                done = memory.learn([f.pair for f in part], strategy=arm, budget=1e9, seed=seed)
+            yield memory.weighing.lm, done.report["tokens"]
 
 
 def _peer(
-    arm: str, model: str, parts: Sequence[Sequence[Fact]], home: Path, seed: int, stage: Callable, look: Callable
-) -> Any:
-    """TRL's SFTTrainer on the same questions with as many examples, its own defaults otherwise."""
+    arm: str, model: str, parts: Sequence[Sequence[Fact]], home: Path, seed: int, stage: Callable
+) -> Iterator[tuple[Any, int]]:
+    """TRL's SFTTrainer on the same questions with as many examples, its own defaults otherwise.
+
+    "trl-lora-replay" reads as many wordings as engram's arms, and before every new example an earlier one.
+    """
     from engram.exam.recall import ask
     from engram.memory.recipe import EXPOSURES
     from engram.models import load
     from engram.models.lm import LanguageModel
     from engram.study.peer import sft
 
-    lm = load(model)
-    for part in parts:
-        rows = [{"prompt": ask(f.question), "completion": [{"role": "assistant", "content": f.answer}]} for f in part]
+    lm, lora, replays = load(model), arm != "trl", arm == "trl-lora-replay"
+    for n, part in enumerate(parts):
+        earlier = [f for old in parts[:n] for f in old]
+        rows = _mixed(part, earlier, EXPOSURES, seed) if replays else [_row(ask(f.question), f.answer) for f in part]
+        epochs = 1 if replays else EXPOSURES
         with stage():
             trainer = sft(
                 lm,
                 rows,
                 str(home),
-                lora=arm == "trl-lora",
-                per_device_train_batch_size=min(20, len(part)),
-                num_train_epochs=EXPOSURES,
+                lora=lora,
+                per_device_train_batch_size=min(20, len(part) * (2 if replays and earlier else 1)),
+                num_train_epochs=epochs,
                 seed=seed,
-                **({"learning_rate": 2e-4} if arm == "trl-lora" else {}),
+                **({"learning_rate": 2e-4} if lora else {}),
             )
             trainer.train()
-        trained = trainer.model.merge_and_unload() if arm == "trl-lora" else trainer.model
-        lm = LanguageModel(trained, lm.tokenizer, model)
-        look(lm)
-    return lm
+        tokens = sum(len(lm.example(r["prompt"], r["completion"][0]["content"])["input_ids"]) for r in rows)
+        lm = LanguageModel(trainer.model.merge_and_unload() if lora else trainer.model, lm.tokenizer, model)
+        yield lm, epochs * tokens
+
+
+def _row(prompt: Any, answer: str) -> dict[str, Any]:
+    """An example as TRL reads it."""
+    return {"prompt": prompt, "completion": [{"role": "assistant", "content": answer}]}
+
+
+def _mixed(part: Sequence[Fact], earlier: Sequence[Fact], times: int, seed: int) -> list[dict[str, Any]]:
+    """Each new fact so many times in many wordings, and, where there are any, as many earlier ones as they were."""
+    from engram.exam.recall import ask
+    from engram.memory.lessons import views
+
+    draw = random.Random(seed)
+    rows = []
+    for fact in [f for _ in range(times) for f in part]:
+        if earlier:
+            old = draw.choice(earlier)
+            rows.append(_row(ask(old.question), old.answer))
+        prompt: Any = ""
+        while isinstance(prompt, str):  # TRL reads chats or plain text, not both
+            prompt, _ = views(fact.question, fact.answer, draw)
+        rows.append(_row(prompt, fact.answer))
+    return rows
 
 
 @contextmanager
@@ -296,6 +330,7 @@ def cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
         *shares,
         f"{row['general_rise']:+.2%}",
         quiz,
+        f"{row['tokens'] / 1000:.0f}k" if "tokens" in row else "",
         f"{sum(row.get('processor_seconds', row['seconds'])):.0f}",
         memory,
     )
