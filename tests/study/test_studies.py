@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from engram.app.cli import app
 from engram.core import catalogue
-from engram.core.errors import BadInput, Unknown
+from engram.core.errors import BadInput, EngramError, Unknown
 from engram.study import replicate, trial
 from engram.study.trial import Criterion, Scale, Study, judge
 
@@ -128,6 +128,57 @@ def test_tuning_seeds_are_refused_and_bad_calls_say_what_to_do() -> None:
 
 
 @pytest.mark.usefixtures("coin")
+def test_what_has_ended_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at its third seed, a study goes on from there; ended, it is shown as it is stored."""
+    run, seen = Coin.run, []
+
+    def killed(self: Coin, *, seed: int, shift: float) -> dict[str, float]:
+        seen.append(seed)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return run(self, seed=seed, shift=shift)
+
+    monkeypatch.setattr(Coin, "run", killed)
+    monkeypatch.setattr(replicate, "registered", lambda file: "abc1234")
+    given = ["replicate", "ewc", "--first", "4", "--out", str(tmp_path)]
+    assert CliRunner().invoke(app, given).exit_code == 130
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 0, done.output
+    assert seen == [4, 5, 6, 6]
+    assert [r["seed"] for r in json.loads((tmp_path / "ewc.json").read_text())["rows"]] == [4, 5, 6]
+    assert not list((tmp_path / "begun").iterdir())
+    again = CliRunner().invoke(app, [*given, "--json"])
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["verdict"] == "holds"
+    assert len(seen) == 4
+    CliRunner().invoke(app, [*given, "--first", "0"])
+    assert seen[4:] == [0, 1, 2]
+
+
+def test_a_study_that_raises_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Coin):
+        def run(self, *, seed: int, **more: Any) -> dict[str, float]:  # type: ignore[override]
+            raise ValueError("no coin")
+
+    studies = {"ewc": Broken, "uer": Coin, "gere": Broken}
+    monkeypatch.setattr(replicate, "find", studies.__getitem__)
+    ended: list[dict[str, Any]] = []
+    with pytest.raises(ValueError, match="no coin"):
+        replicate.replicate(["ewc", "uer"], done=ended.append)
+    assert [e["verdict"] for e in ended] == ["holds"]
+    with pytest.raises(EngramError, match=r"2 studies raised: ewc \(ValueError: no coin\), gere"):
+        replicate.replicate(["ewc", "uer", "gere"])
+
+
+@pytest.mark.usefixtures("coin")
+def test_all_leaves_out_what_needs_data_that_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Coin, "needs", "coins")
+    done = CliRunner().invoke(app, ["replicate", "--all"])
+    assert done.exit_code == 0
+    assert "left out, for they need --data: ewc" in done.output
+
+
+@pytest.mark.usefixtures("coin")
 def test_a_study_that_needs_a_public_set_is_given_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
@@ -137,7 +188,7 @@ def test_a_study_that_needs_a_public_set_is_given_its_folder(tmp_path: Path, mon
 
     monkeypatch.setattr(Coin, "needs", "coins")
     monkeypatch.setattr(Coin, "run", run)
-    with pytest.raises(BadInput, match="needs the set 'coins'; give --data"):
+    with pytest.raises(BadInput, match=r"needs the set 'coins', which .* does not hold; give --data"):
         replicate.replicate(["ewc"], data=tmp_path)
     (tmp_path / "coins").mkdir()
     (found,) = replicate.replicate(["ewc"], seeds=[0], data=tmp_path)

@@ -1,6 +1,9 @@
 """Two stages of training under each strategy, by however many processes.
 
-python -m torch.distributed.run --nproc_per_node 2 parallel.py OUT
+ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 parallel.py OUT
+
+Without `--multi_gpu`, which says several processes and not which device, accelerate starts one on a machine without
+accelerators.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(n), "--master_port", str(port)]
+        several = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(n), "--num_machines", "1",
+                   "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port)]  # fmt: skip
+        launch = several if n > 1 else []
         path = home / f"{n}.json"
         ran = subprocess.run(
             [sys.executable, *launch, str(SCRIPT), str(path)],

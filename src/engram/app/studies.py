@@ -21,11 +21,14 @@ def replicate(
     scale: Annotated[
         Literal["smoke", "small", "full"], typer.Option(help="How big: seconds, minutes, or as long as it takes.")
     ] = "small",
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
+    first: Annotated[int, typer.Option(help="The first of the seeds.", min=0)] = 0,
     jobs: Annotated[int, typer.Option(help="Processes side by side; the cores are shared.", min=1)] = 1,
     ray: Annotated[bool, typer.Option("--ray", help="Run on a Ray cluster.")] = False,
     data: Annotated[str | None, typer.Option(help="The folder of public data sets, for studies that need one.")] = None,
-    out: Annotated[str | None, typer.Option(help="A folder for the results, one JSON file each.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="A folder for the results, one JSON file each; what it holds is not run again.")
+    ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Only list the studies.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")] = False,
@@ -53,27 +56,39 @@ def replicate(
     from engram.study import replicate as runs
 
     console = terminal.console()
+    found: dict[str, dict[str, Any]] = {}
 
-    def done(found: dict[str, Any]) -> None:
+    def done(one: dict[str, Any]) -> None:
+        found[one["paper"]] = one
         if out is not None:
-            runs.write(found, Path(out))
+            runs.write(one, Path(out))
         if not as_json:
-            show(found, console)
+            show(one, console)
 
+    wanted, chosen = trial.slugs() if every else list(slugs or []), range(first, first + seeds)
+    if every and scale != "smoke" and not data:
+        lacking = [s for s in wanted if trial.find(s).needs]
+        wanted = [s for s in wanted if s not in lacking]
+        typer.echo(f"left out, for they need --data: {', '.join(lacking)}", err=True)
+    found |= {s: one for s in wanted if out and (one := runs.stored(Path(out), s, scale, chosen))}
+    for slug, one in found.items():
+        typer.echo(f"{slug}: {one['verdict']}, as {out}/{slug}.json holds it; delete that to run it again", err=True)
     with terminal.bars(quiet or as_json) as progress:
-        found = runs.replicate(
-            trial.slugs() if every else slugs or [],
+        runs.replicate(
+            [s for s in wanted if s not in found],
             scale=scale,
-            seeds=range(seeds),
+            seeds=chosen,
             jobs=jobs,
             ray=ray,
             data=Path(data) if data else None,
+            kept=Path(out) / "begun" if out else None,
             progress=lambda _, n, total: progress("studies", n, total),
             done=done,
         )
+    told = [found[s] for s in wanted]
     if as_json:
-        terminal.dump(found if every or len(found) > 1 else found[0])
-    if any(f["verdict"] != "holds" for f in found):
+        terminal.dump(told if every or len(told) > 1 else told[0])
+    if any(f["verdict"] != "holds" for f in told):
         raise typer.Exit(FELL_SHORT)
 
 

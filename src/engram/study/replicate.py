@@ -7,19 +7,23 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from engram.core.errors import BadInput
+from engram.core.errors import BadInput, EngramError
 from engram.study.trial import SCALES, Scale, Study, find, judge
 
 Progress = Callable[[str, int, int], None]
 SEEDS = (0, 1, 2)
+Row = dict[str, Any] | Exception
+"""What a piece measured, or what it raised."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,17 @@ def replicate(
     jobs: int = 1,
     ray: bool = False,
     data: Path | None = None,
+    kept: Path | None = None,
     progress: Progress | None = None,
     done: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Run studies and judge them; the results in the order of `slugs`, each as its JSON file holds it.
 
     `jobs` processes work side by side, each with its share of the cores; with `ray` the pieces go to a
-    Ray cluster instead. `data` is the folder that holds the public sets which some studies need. `done`
-    hears of each study when its last seed is in. A study that raises stops the others.
+    Ray cluster instead. `data` is the folder that holds the public sets which some studies need. In the folder
+    `kept` every seed is put as it ends, so that a run that was killed goes on from there (studies that are
+    committed only). `done` hears of each study when its last seed is in. A study that raises does not stop the
+    others: its error is raised when these have ended.
     """
     if scale not in SCALES:
         raise BadInput(f"no scale {scale!r}; give {', '.join(SCALES)}")
@@ -59,27 +66,76 @@ def replicate(
     for slug, study in chosen.items():
         burnt = sorted(set(seeds) & study.tuning)
         if burnt:
-            raise BadInput(f"seeds {burnt} chose the settings of {slug}; give others")
+            raise BadInput(
+                f"seeds {burnt} chose the settings of {slug}; give seeds below {min(study.tuning)}, or others"
+            )
         if scale not in study.scales:
             raise BadInput(f"{slug} has no scale {scale!r}; give {', '.join(study.scales)}")
         if study.needs and scale != "smoke":
             if data is None or not (data / study.needs).is_dir():
-                raise BadInput(f"{slug} needs the set {study.needs!r}; give --data, the folder that holds it")
+                where = f", which {data} does not hold" if data else ""
+                raise BadInput(f"{slug} needs the set {study.needs!r}{where}; give --data, the folder that holds it")
             sets[slug] = data / study.needs
     threads = max(1, _cores() // max(jobs, 1)) if not ray else 1
     pieces = [Piece(slug, scale, seed, threads, sets.get(slug)) for slug in chosen for seed in seeds]
     rows: dict[str, dict[int, dict[str, Any]]] = {slug: {} for slug in chosen}
     results: dict[str, dict[str, Any]] = {}
-    for n, (piece, row) in enumerate(_run(pieces, jobs, ray), 1):
-        rows[piece.slug][piece.seed] = row
+    failed: dict[str, Exception] = {}
+    before = {piece: told for piece in pieces if (told := _ended(kept, piece)) is not None}
+    rest = _run([piece for piece in pieces if piece not in before], jobs, ray)
+    ended: Iterator[tuple[Piece, Row]] = chain(before.items(), rest)
+    for n, (piece, row) in enumerate(ended, 1):
         if progress:
             progress(f"{piece.slug}, seed {piece.seed}", n, len(pieces))
+        if isinstance(row, Exception):
+            failed[piece.slug] = row
+            continue
+        rows[piece.slug][piece.seed] = row
+        _keep(kept, piece, row)
         if len(rows[piece.slug]) == len(seeds):
-            told = [rows[piece.slug][s] for s in seeds]
-            results[piece.slug] = result(chosen[piece.slug], scale, told)
+            results[piece.slug] = result(chosen[piece.slug], scale, [rows[piece.slug][s] for s in seeds])
             if done:
                 done(results[piece.slug])
+            for one in pieces if kept else ():
+                if one.slug == piece.slug:
+                    _place(kept, one).unlink(missing_ok=True)
+    if failed:
+        _raise(failed)
     return [results[slug] for slug in chosen]
+
+
+def _place(kept: Path | None, piece: Piece) -> Path:
+    """Where a piece that has ended is kept: bound to the commit that holds its study."""
+    bound = registered(find(piece.slug).file())
+    return (kept or Path()) / f"{piece.slug}-{piece.scale}-{piece.seed}-{bound}.json"
+
+
+def _ended(kept: Path | None, piece: Piece) -> dict[str, Any] | None:
+    """A piece that an earlier run has done."""
+    if kept is None or not (place := _place(kept, piece)).exists():
+        return None
+    row: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    return row
+
+
+def _keep(kept: Path | None, piece: Piece, row: dict[str, Any]) -> None:
+    """Put a piece by, all of it or nothing."""
+    if kept is None or registered(find(piece.slug).file()) is None:
+        return
+    kept.mkdir(parents=True, exist_ok=True)
+    place = _place(kept, piece)
+    fresh = place.with_suffix(".new")
+    fresh.write_text(json.dumps(row), encoding="utf-8")
+    fresh.replace(place)
+
+
+def _raise(failed: Mapping[str, Exception]) -> NoReturn:
+    """The one error as it is; several as one that tells all."""
+    error = next(iter(failed.values()))
+    if len(failed) == 1:
+        raise error
+    told = ", ".join(f"{s} ({type(e).__name__}: {e})" for s, e in failed.items())
+    raise EngramError(f"{len(failed)} studies raised: {told}; run each alone to see where") from error
 
 
 def _cores() -> int:
@@ -106,24 +162,32 @@ def work(piece: Piece) -> dict[str, Any]:
     return {"seed": piece.seed, **took, **{k: round(float(v), 6) for k, v in measured.items()}}
 
 
-def _run(pieces: Sequence[Piece], jobs: int, ray: bool) -> Iterator[tuple[Piece, dict[str, Any]]]:
+def _run(pieces: Sequence[Piece], jobs: int, ray: bool) -> Iterator[tuple[Piece, Row]]:
+    """Each piece with what it measured, or with what it raised."""
     if ray:
         yield from _on_ray(pieces)
     elif jobs <= 1:
         for piece in pieces:
-            yield piece, work(piece)
+            yield piece, _tried(partial(work, piece))
     else:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             futures = {pool.submit(work, piece): piece for piece in pieces}
             try:
                 for future in as_completed(futures):
-                    yield futures[future], future.result()
+                    yield futures[future], _tried(future.result)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
 
-def _on_ray(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, dict[str, Any]]]:
+def _tried(work: Callable[[], dict[str, Any]]) -> Row:
+    try:
+        return work()
+    except Exception as error:
+        return error
+
+
+def _on_ray(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, Row]]:
     try:
         import ray
     except ImportError:
@@ -133,7 +197,7 @@ def _on_ray(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, dict[str, Any]]]:
     waiting = {remote.remote(piece): piece for piece in pieces}
     while waiting:
         (ready,), _ = ray.wait(list(waiting), num_returns=1)
-        yield waiting.pop(ready), ray.get(ready)
+        yield waiting.pop(ready), _tried(partial(ray.get, ready))
 
 
 def result(study: type[Study], scale: Scale, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -175,6 +239,17 @@ def registered(file: Path) -> str | None:
         return git("log", "-1", "--format=%h", "--", file.name) or None
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def stored(folder: Path, slug: str, scale: Scale, seeds: Sequence[int]) -> dict[str, Any] | None:
+    """The result in a folder, if it is of this study as it is committed, of this scale and of these seeds."""
+    path = folder / f"{slug}.json"
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    bound = registered(find(slug).file())
+    same = (found.get("registered"), found.get("scale"), found.get("seeds")) == (bound, scale, list(seeds))
+    return found if same and bound else None
 
 
 def write(found: dict[str, Any], folder: Path) -> Path:
