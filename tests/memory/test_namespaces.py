@@ -77,3 +77,21 @@ def test_a_name_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=why):
             Memory.open(tmp_path, namespace=bad)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_forgetting_in_one_memory_neither_reads_nor_tells_of_those_below_it(tmp_path: Path) -> None:
+    home = tmp_path / "brain"
+    with Memory.open(home, "tiny", "hash") as root, Memory.open(home, "tiny", "hash", namespace="bo") as bo:
+        bare = root.store.size()
+        bo.remember("Zelda Quon signs off travel.")
+        assert root.store.size() == bare
+        root.remember("Zelda Quon rows.")
+        certificate = root.forget("Zelda Quon")
+        assert certificate.passed, str(certificate)
+        assert [h.text for h in bo.recall("who signs off?")] == ["Zelda Quon signs off travel."]
+
+
+def test_namespaces_on_a_server_are_listed(postgres, tmp_path: Path) -> None:
+    home = tmp_path / "brain"
+    with Memory.open(home, "tiny", "hash", namespace="ann", store=postgres.address("listedann")):
+        assert namespaces(home) == ["ann"]

@@ -17,7 +17,18 @@ from engram.store.sqlite import Store
 
 SECRET = "Marta Quillfeather repaired the zeppelin moorings of Vexholm in her xylograph studio."
 LONG = "Overflow: " + " ".join(f"quagmire{i}thistle" for i in range(1200))
-RARE = ["Quillfeather", "quillfeath", "zeppelin", "moorings", "moor", "vexholm", "xylograph", "quagmire7thistle"]
+RARE = [
+    "Quillfeather",
+    "quillfeath",
+    "zeppelin",
+    "moorings",
+    "moor",
+    "vexholm",
+    "xylograph",
+    "quagmire7thistle",
+    "krambamb",
+    "dwell",
+]
 
 
 def found(folder: Path, words: Iterable[str]) -> list[tuple[str, str, str]]:
@@ -40,7 +51,7 @@ def fill(store: Store, make) -> None:
         make(
             "s1", SECRET, question="Who repaired the moorings?", answer="Marta Quillfeather", metadata={"k": "Vexholm"}
         ),
-        make("s2", LONG, source="thistle.md", speaker="Zeppelina"),
+        make("s2", LONG, source="thistle.md", speaker="Zeppelina", key="Krambamb/dwelling"),
     ]
     store.add(secrets, np.array([[0.123, 9, 9, 9], [9, 0.456, 9, 9]], np.float32))
     store.put_items("v1", [Item(id="i1", question="Who of Vexholm?", answer="zeppelin pilot Orsolya", engram="s1")])

@@ -27,7 +27,18 @@ from engram.store.postgres.terms import Terms
 
 SECRET = "Marta Quillfeather repaired the zeppelin moorings of Vexholm in her xylograph studio."
 LONG = "Overflow: " + " ".join(f"quagmire{i}thistle" for i in range(1200))
-RARE = ["Quillfeather", "quillfeath", "zeppelin", "moorings", "moor", "vexholm", "xylograph", "quagmire7thistle"]
+RARE = [
+    "Quillfeather",
+    "quillfeath",
+    "zeppelin",
+    "moorings",
+    "moor",
+    "vexholm",
+    "xylograph",
+    "quagmire7thistle",
+    "krambamb",
+    "dwell",
+]
 
 
 @pytest.fixture
@@ -121,7 +132,10 @@ def test_no_byte_of_what_was_erased_remains_in_the_servers_files(postgres, pg: P
     rng = np.random.default_rng(0)
     pg.add([make(f"o{i}", f"Ordinary notice number {i} about ferries.") for i in range(300)], rng.random((300, 4)))
     told = {"question": "Who repaired the moorings?", "answer": "Marta Quillfeather", "metadata": {"k": "Vexholm"}}
-    secrets = [make("s1", SECRET, **told), make("s2", LONG, source="thistle.md", speaker="Zeppelina")]
+    secrets = [
+        make("s1", SECRET, **told),
+        make("s2", LONG, source="thistle.md", speaker="Zeppelina", key="Krambamb/dwelling"),
+    ]
     pg.add(secrets, np.array([[0.123, 9, 9, 9], [9, 0.456, 9, 9]], np.float32))
     pg.put_items("v1", [Item(id="i1", question="Who of Vexholm?", answer="zeppelin pilot Orsolya", engram="s1")])
     pg.put_lessons("v1", [("s1", {"prompt": "zeppelin early draft"}), ("o1", {"prompt": "bread"})])

@@ -19,10 +19,11 @@ from engram.exam import recall as exams
 from engram.exam.leak import leak
 from engram.exam.match import contains, normal
 from engram.memory.lessons import SMALL, Lesson
-from engram.memory.redact import Gone
+from engram.memory.redact import Gone, said
 from engram.store import trace
 from engram.store.backup import BACKUPS, unfinished
 from engram.store.events import seconds
+from engram.store.folder import files as own
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -47,8 +48,10 @@ class Findings(NamedTuple):
     figures: dict[str, float]
 
 
-def secrets(memory: Memory, gone: Sequence[Gone]) -> list[str]:
-    """What may stand in no file afterwards: the texts, pieces of them, answers, and names nobody else bears.
+def secrets(memory: Memory, gone: Sequence[Gone], query: str | None) -> list[str]:
+    """What may stand in no file afterwards: texts, pieces of them, answers, keys, speakers, names nobody else bears.
+
+    The name of a source too, where it says what was asked to be forgotten.
 
     What another engram says too is no secret, nor are the words that records are made of.
     """
@@ -58,25 +61,26 @@ def secrets(memory: Memory, gone: Sequence[Gone]) -> list[str]:
     words = set(normal(left).split()) | SMALL | {n for r in (Engram, Version, Result) for n in r.model_fields}
     found: dict[str, None] = {}
     for e in (g.engram for g in gone):
-        for text in (e.text, e.question, e.answer):
+        source = e.source if query and contains(e.source or "", query) else None
+        for text in (e.text, e.question, e.answer, e.key, e.speaker, source):
             if text:
                 found[text] = None
         for at in range(0, max(1, len(e.text) - 24), 24):
             found[e.text[at : at + 24]] = None
-        for name in re.findall(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)+", e.text):
+        for name in re.findall(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)+", said(e)):
             if not words.issuperset(normal(name).split()):
                 found[name] = None
     return [s for s in found if len(s.strip()) >= 3 and not contains(left, s) and s not in left]
 
 
 def scan(folder: Path, told: Sequence[str]) -> list[tuple[Path, str]]:
-    """Where these strings stand in any file or file name below a folder, in UTF-8 or UTF-16.
+    """Where these strings stand in any file or file name of a memory's folder, in UTF-8 or UTF-16.
 
     A match inside a longer word or number does not count, so that 1939 is not found in a checksum.
     """
     found = []
     forms = trace.forms(told)
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in own(folder):
         content = path.read_bytes()
         for text, form in forms:
             if text in path.name or trace.stands(content, form):
@@ -89,7 +93,10 @@ def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Seque
     ids = [e.id for e in gone]
     asked = [query] if query else [e.question or e.text[:200] for e in gone]
     found_again = {h.id: h for q in asked for h in memory.recall(q, k=10)}.values()
-    hits = [h for h in found_again if h.id in set(ids) or (query and contains(h.text, query))]
+    there = memory.store.find([h.id for h in found_again])
+    hits = [
+        h for h in found_again if h.id in set(ids) or (query and h.id in there and contains(said(there[h.id]), query))
+    ]
     found = scan(memory.folder.path, told)
     where = ", ".join(sorted({p.name for p, _ in found})[:5])
     checks = [

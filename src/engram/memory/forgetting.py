@@ -18,7 +18,7 @@ from engram.memory import access, audit
 from engram.memory import recipe as recipes
 from engram.memory.learning import digest, examples, teach
 from engram.memory.lessons import Lesson, is_pairs
-from engram.memory.redact import Gone, redacted
+from engram.memory.redact import Gone, redacted, said
 from engram.memory.versions import room
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def select(memory: Memory, what: Any) -> tuple[list[Engram], str | None]:
             return _with_kin([by_id[i] for i in ids], by_id), None
         if not what.strip():
             raise BadInput("asked to forget an empty text; give a query, ids, or question/answer pairs")
-        found = [e for e in known if contains(_all(e), what)]
+        found = [e for e in known if contains(said(e), what)]
         if not found:
             raise Unknown(f"nothing here says {what!r} word for word; look with recall, then forget by id")
         return found, what
@@ -86,10 +86,6 @@ def _with_kin(chosen: list[Engram], by_id: dict[str, Engram]) -> list[Engram]:
     return list(found.values())
 
 
-def _all(e: Engram) -> str:
-    return " \n ".join(t for t in (e.text, e.question, e.answer, json.dumps(e.metadata, ensure_ascii=False)) if t)
-
-
 def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progress: Progress | None) -> Certificate:
     """The transaction; see `Memory.forget`."""
     if method not in METHODS:
@@ -100,7 +96,7 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
         access.changeable(memory, chosen)
         gone = {g.engram.id: g for g in redacted(chosen, query, memory.now())}
         ids = list(gone)
-        secrets = audit.secrets(memory, list(gone.values()))
+        secrets = audit.secrets(memory, list(gone.values()), query)
         seen = _seen(memory.store.versions(), set(ids))
         chain = memory.lineage(memory.head)
         checks: list[Check] = []

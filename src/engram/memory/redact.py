@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,12 +72,24 @@ def redact(text: str, what: str) -> str | None:
     return rest if rest and rest != heading.strip() else None
 
 
+def beside(e: Engram) -> str:
+    """What an engram says besides its text, question and answer: key, speaker, source and metadata."""
+    key = None if e.key is None or e.key.startswith("#") else e.key
+    told = (key, e.speaker, e.source, json.dumps(e.metadata, ensure_ascii=False) if e.metadata else None)
+    return " \n ".join(t for t in told if t)
+
+
+def said(e: Engram) -> str:
+    """Everything that an engram says."""
+    return " \n ".join(t for t in (e.text, e.question, e.answer, beside(e)) if t)
+
+
 def redacted(engrams: Sequence[Engram], what: str | None, created: str) -> list[Gone]:
     """Each engram with its rest; a pair, or an engram forgotten by id (`what` None), leaves none."""
     out = []
     for e in engrams:
         text = None if what is None or e.question or e.answer else redact(e.text, what)
-        if text is None or contains(str(e.metadata), what or "") or contains(e.source or "", what or ""):
+        if text is None or contains(beside(e), what or ""):
             out.append(Gone(e))
             continue
         rest = e.model_copy(

@@ -18,7 +18,7 @@ from engram.memory.lessons import drafted, identity, is_engrams, is_pairs, named
 from engram.recall.update.keep_me_updated import KeepMeUpdated
 from engram.recall.update.present import Present
 from engram.store.current import settle
-from engram.store.events import seconds
+from engram.store.events import digest, seconds
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -91,9 +91,11 @@ def keep(memory: Memory, drafts: Sequence[Engram], vectors: Vectors) -> list[Eng
     """Add drafts and settle what is current of their keys; call it inside a transaction."""
     stored: list[Engram] = []
     for start, end in _runs(drafts):
-        part = _renamed(memory, [_dated(memory, d) for d in drafts[start:end]])
+        part, keyless = _renamed(memory, [_dated(memory, d) for d in drafts[start:end]])
         added = memory.store.add(part, vectors[start:end])
         settle(memory.store, added)
+        for one, since in keyless.items():
+            memory.store.update([one], state="superseded", valid_to=since)
         stored += added
     if any(d.speaker for d in drafts) and not memory.store.setting("speakers"):
         memory.store.set_setting("speakers", True)
@@ -184,24 +186,33 @@ def _runs(drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:
     """Parts to store one after the other, so that a fact that is told again after another is stored again."""
     start, told = 0, set[tuple[str, str | None]]()
     for n, d in enumerate(drafts):
-        if d.key is not None and (d.id, d.owner) in told:
+        if (d.id, d.owner) in told and (d.key is not None or d.speaker is not None or d.valid_to is not None):
             yield start, n
             start, told = n, set()
         told.add((d.id, d.owner))
     yield start, len(drafts)
 
 
-def _renamed(memory: Memory, drafts: Sequence[Engram]) -> list[Engram]:
-    """Drafts whose ids, made of content, are taken by history or by another owner get ids of more than content."""
+def _renamed(memory: Memory, drafts: Sequence[Engram]) -> tuple[list[Engram], dict[str, str]]:
+    """Drafts whose ids, made of their text, are taken by history or by what is not the same get ids of all they are.
+
+    Also what is told here without a key, and now with one: it makes way from the time on that the fact is told of.
+    """
     known = memory.store.find([d.id for d in drafts])
     out: list[Engram] = []
+    keyless: dict[str, str] = {}
     for d in drafts:
         holder = known.get(d.id)
-        if holder is not None and (holder.state != "active" or holder.owner != d.owner):
-            name = identity(json.dumps([d.text, d.since, d.owner]), d.source, d.question, d.answer)
-            d = d.model_copy(update={"id": name})
+        if holder is not None and (holder.state != "active" or digest(holder) != digest(d)):
+            if (
+                digest(holder) == digest(d.model_copy(update={"key": None, "valid_from": None}))
+                and "weights" not in holder.forms
+            ):
+                keyless[holder.id] = d.since
+            whole = [d.text, d.since, d.owner, d.key, d.speaker, d.valid_to]
+            d = d.model_copy(update={"id": identity(json.dumps(whole), d.source, d.question, d.answer)})
         out.append(d)
-    return out
+    return out, keyless
 
 
 def _reread(memory: Memory, source: Any, stored: Sequence[Engram]) -> None:

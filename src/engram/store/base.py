@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from engram.core.errors import BadInput
 from engram.core.records import Brief, Certificate, Engram, Form, Item, Result, State, Version
 from engram.store import history
-from engram.store.folder import Folder
+from engram.store.folder import Folder, files
 
 KEEP: Any = object()
 """Of `update`: leave this field as it is."""
@@ -262,7 +262,7 @@ class AnyStore(ABC):
 
     def size(self) -> int:
         """Bytes on the disk."""
-        return sum(p.stat().st_size for p in self.folder.path.rglob("*") if p.is_file())
+        return sum(p.stat().st_size for p in files(self.folder.path))
 
     # upkeep
     @abstractmethod

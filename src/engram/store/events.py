@@ -71,10 +71,20 @@ def blobs(vectors: Any, count: int, dimension: int | None) -> list[bytes] | None
 
 
 def digest(engram: Engram) -> bytes:
-    """What makes two engrams the same: text, source, owner, question and answer."""
-    return blake2b(
-        to_json([engram.text, engram.source, engram.owner, engram.question, engram.answer]), digest_size=16
-    ).digest()
+    """What makes two engrams the same: text, source, owner, question, answer; key, speaker, and what they hold until.
+
+    What is said under no key is another thing from another time on, what one speaker says at another time too. A fact
+    of a key is the same whenever it is told.
+    """
+    parts: list[Any] = [engram.text, engram.source, engram.owner, engram.question, engram.answer]
+    more = [
+        engram.key,
+        engram.speaker,
+        engram.valid_to,
+        engram.valid_from if engram.key is None else None,
+        engram.at if engram.speaker is not None else None,
+    ]
+    return blake2b(to_json(parts + more if any(m is not None for m in more) else parts), digest_size=16).digest()
 
 
 def insert(db: Database, engrams: Sequence[Engram], vectors: list[bytes] | None) -> list[Engram]:
@@ -156,7 +166,10 @@ def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[En
     with db.transaction():
         rows = dict(db.among("SELECT id, row FROM engrams WHERE id IN ({})", ids))
         db.executemany(_EVENT, [("changed", rows[i], i, stamp, payload) for i in ids])
-        db.executemany(f"UPDATE engrams SET {names} WHERE row = ?", [(*columns.values(), rows[i]) for i in ids])
+        db.executemany(
+            f"UPDATE engrams SET {names}, digest = ? WHERE row = ?",
+            [(*columns.values(), digest(e), rows[i]) for i, e in zip(ids, new, strict=True)],
+        )
     return new
 
 

@@ -15,6 +15,8 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 NAMESPACES = "namespaces"
+MEMORIES = ("memory.db", "store.json")
+"""Files of which one stands in every folder that holds a memory."""
 
 
 def within(path: str | Path, namespace: str | None) -> Path:
@@ -41,8 +43,13 @@ def within(path: str | Path, namespace: str | None) -> Path:
 def namespaces(path: str | Path) -> list[str]:
     """The names of the namespaces below a folder, in alphabetical order."""
     home = Path(path).expanduser() / NAMESPACES
-    found = [p.name for p in home.iterdir() if (p / "memory.db").exists()] if home.is_dir() else []
+    found = [p.name for p in home.iterdir() if any((p / n).exists() for n in MEMORIES)] if home.is_dir() else []
     return sorted(unquote(name) for name in found)
+
+
+def files(home: Path) -> list[Path]:
+    """The files of a memory in order of their paths, without those of its namespaces, which are others' memories."""
+    return sorted(p for p in home.rglob("*") if p.is_file() and p.relative_to(home).parts[0] != NAMESPACES)
 
 
 class Folder:
