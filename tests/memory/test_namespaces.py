@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
+from tenants import outside
 
 from engram.core.errors import BadInput
 from engram.memory import Memory
 from engram.store.folder import namespaces
 
-WORDS = "ferry ledger lantern crane bridge orchard archive tram kiln tunnel dock garden clinic mill permit".split()
 OWNERS = 50
 OPERATIONS = 2_000
 
@@ -19,45 +18,6 @@ OPERATIONS = 2_000
 def test_random_operations_of_fifty_owners_never_show_anothers_memory(tmp_path: Path) -> None:
     """Every memory answers as one that was alone from the start: the same hits, the same scores, the same counts."""
     outside(tmp_path, owners=OWNERS, operations=OPERATIONS, seed=1)
-
-
-def outside(home: Path, *, owners: int, operations: int, seed: int) -> None:
-    """Random operations in namespaces of one folder, and for three of them the same in a folder of their own."""
-    draw = random.Random(seed)
-    names = [f"user {n}" for n in range(owners)]
-    shared = {n: Memory.open(home / "all", "tiny", "hash", namespace=n) for n in names}
-    watched = {n: Memory.open(home / f"alone-{n}", "tiny", "hash") for n in names[:3]}
-    known: dict[str, list[str]] = {n: [] for n in names}
-    for step in range(operations):
-        who = draw.choice(names)
-        what = draw.random()
-        text = f"{who} keeps the {draw.choice(WORDS)} near the {draw.choice(WORDS)} number {step}."
-        query, picked = draw.choice(WORDS), draw.random()
-        answers = []
-        for memory in (shared[who], *([watched[who]] if who in watched else ())):
-            mine = known[who]
-            if what < 0.45 or not mine:
-                entry = {"text": text, "at": "2026-01-01", **({"key": query} if picked < 0.3 else {})}
-                answers.append([e.id for e in memory.remember([entry])])
-            elif what < 0.85:
-                hits = memory.recall(query, k=5, where={"state": "active"} if picked < 0.2 else None)
-                assert all(h.text.startswith(f"{who} keeps") for h in hits)
-                answers.append([(h.id, h.score) for h in hits])
-            elif what < 0.92:
-                answers.append([memory.store.count(state=None), memory.store.count()])
-            else:
-                memory.store.erase([mine[int(picked * len(mine))]])
-                answers.append([])
-        assert answers[0] == answers[-1]
-        if what < 0.45 or not known[who]:
-            known[who] += [i for i in answers[0] if i not in known[who]]
-        elif what >= 0.92:
-            known[who].pop(int(picked * len(known[who])))
-    for name, memory in shared.items():
-        assert {e.id for e in memory.store.all(state=None)} == set(known[name])
-    for memory in (*shared.values(), *watched.values()):
-        memory.close()
-    assert namespaces(home / "all") == sorted(names)
 
 
 def test_any_text_is_a_name_and_no_two_share_a_folder(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Several processes read and write one folder at once, and what they saw is held against what is there.
 
-python tests/store/crowd.py --seconds 60 --processes 8 --seed 0
+python tests/store/crowd.py --seconds 60 --processes 8 --seed 0 --out bench/results/crowd.json
 """
 
 from __future__ import annotations
@@ -137,11 +137,16 @@ def main() -> None:
     parser.add_argument(
         "--small", action="store_true", help="index files of a few dozen engrams, so that many are made"
     )
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     if given.small:
         index.TAIL, cells.FLAT = 64, 256
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(crowd(Path(folder) / "brain", given.processes, given.seconds, given.seed)))
+        told = crowd(Path(folder) / "brain", given.processes, given.seconds, given.seed)
+    print(json.dumps(told))
+    if given.out:
+        job = {"bench": "crowd", "seconds": given.seconds, "processes": given.processes, "seed": given.seed}
+        given.out.write_text(json.dumps({**job, **told}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
