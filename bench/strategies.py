@@ -4,7 +4,8 @@ Every language-model strategy of the catalogue trains the same two stages of que
 weights, each in a process of its own; plain fine-tuning runs before, after and between them, so that a change in
 the machine's speed shows. The second stage counts: only then is there something old to guard. Seconds are of the
 processor, all threads together. Strategies that --out holds already are kept, unless they are named by --only. CaMeLS
-prepares itself for a thousandth of its rounds, which would take hours and are not part of a step.
+prepares itself for a thousandth of its rounds, which would take hours and are not part of a step. Strategies that serve
+classifiers alone train a perceptron on two halves of the digits instead, beside plain training of the same.
 
     python bench/strategies.py --model smollm2-135m --out bench/results/strategies.json
 """
@@ -28,27 +29,37 @@ from engram.app.bench import strategies
 from engram.core import catalogue
 from engram.exam.recall import ask
 from engram.models import load
+from engram.nets.perceptron import Perceptron
 from engram.train.compose import Strategies
 from engram.train.loop import Settings, train
+from engram.world.digits import split
 from engram.world.people import people
 
 LIMIT = 2.5
 EVERY = 6
+DIGITS = "digits:"
+STEPS = 200
 SHORTENED: dict[str, dict[str, Any]] = {"camels": {"rounds": 1}}
 
 
 def one(name: str, model: str, steps: int, batch: int) -> dict[str, Any]:
     """Both stages under one strategy; figures of the second."""
-    lm = load(model)
-    facts = [[_example(lm, f) for f in person] for person in people(8, seed=5)]
-    tasks = [[e for person in half for e in person] for half in (facts[:4], facts[4:])]
-    strategy = Strategies([catalogue.make(name, **SHORTENED.get(name, {}))])
+    digits = name.startswith(DIGITS)
+    strategy = Strategies([catalogue.make(name.removeprefix(DIGITS), **SHORTENED.get(name, {}))])
+    if digits:
+        net: Any = Perceptron(inputs=64, widths=(256,), classes=10, seed=0)
+        tasks: Any = [task.train for task in split(tasks=2)]
+        steps = STEPS
+    else:
+        lm = load(model)
+        facts = [[_example(lm, f) for f in person] for person in people(8, seed=5)]
+        net, tasks = lm.model, [[e for person in half for e in person] for half in (facts[:4], facts[4:])]
     settings = Settings(lr=1e-5, steps=steps, batch_size=batch)
-    train(lm.model, tasks[0], strategy, settings)
+    train(net, tasks[0], strategy, settings)
     ends: list[float] = []
     started = time.process_time()
     train(
-        lm.model,
+        net,
         tasks[1],
         strategy,
         settings,
@@ -105,8 +116,13 @@ def main() -> None:
         if any(result[k] != v for k, v in job.items()):
             parser.error(f"{out} holds figures of another job; give another --out")
     rows = result["strategies"]
-    wanted = [n for n in args.only or [s for s in strategies() if s not in rows] if n != "plain"]
-    order = [n for i, name in enumerate(wanted) for n in (["plain"] if i % EVERY == 0 else []) + [name]] + ["plain"]
+    known = [*strategies(), *(DIGITS + n for n in classifiers())]
+    wanted = [n for n in args.only or [s for s in known if s not in rows] if n != "plain"]
+    order = []
+    for alike in ([n for n in wanted if not n.startswith(DIGITS)], [n for n in wanted if n.startswith(DIGITS)]):
+        plain = "digits:plain" if alike and alike[0].startswith(DIGITS) else "plain"
+        order += [n for i, name in enumerate(alike) for n in ([plain] if i % EVERY == 0 else []) + [name]]
+        order += [plain] if alike else []
     for name in order:
         given = ["--child", name, "--model", args.model, "--steps", str(args.steps), "--batch", str(args.batch)]
         command = [sys.executable, __file__, *given, "--threads", str(args.threads)]
@@ -115,18 +131,27 @@ def main() -> None:
             row = {"error": (ran.stderr.strip().splitlines() or [f"ended with {ran.returncode}"])[-1]}
         else:
             row = json.loads(ran.stdout.strip().splitlines()[-1])
-        if name == "plain":
-            result["plain"].append(row)
+        if name.endswith("plain"):
+            result.setdefault(name, []).append(row)
         else:
             rows[name] = row
-        base = statistics.median(r["seconds_per_step"] for r in result["plain"])
-        for told in rows.values():
+        for one_of, told in rows.items():
             if "error" not in told:
+                beside = [
+                    r for r in result["digits:plain" if one_of.startswith(DIGITS) else "plain"] if "error" not in r
+                ]
+                base = statistics.median(r["seconds_per_step"] for r in beside)
                 told["ratio"] = round(told["seconds_per_step"] / base, 3)
                 told["over_limit"] = told["ratio"] > LIMIT
         print(name, json.dumps(row), flush=True)
         if out is not None:
             out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def classifiers() -> list[str]:
+    """The catalogue's training strategies that serve classifiers alone."""
+    entries = [e for e in catalogue.METHODS if e.kind == "strategy" and e.target.startswith("learn.")]
+    return [e.name for e in entries if "lm" not in catalogue.load(e.name).serves]
 
 
 if __name__ == "__main__":
