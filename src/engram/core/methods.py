@@ -102,6 +102,10 @@ METHODS: tuple[Entry, ...] = (
     Entry("tag", "learn.tag:TAG", paper="tag", arxiv="2105.05155"),
     Entry("npo", "forget.npo:NPO", arxiv="2404.05868", kind="unlearner"),
     Entry("relearn", "forget.relearn:Relearn", arxiv="1912.03817", kind="unlearner"),
+    Entry("hybrid", "recall.retrieve.hybrid:Hybrid", kind="retriever"),
+    Entry("bm25", "recall.retrieve.hybrid:Hybrid", kind="retriever", defaults={"dense": 0.0, "neighbours": 0.0}),
+    Entry("dense", "recall.retrieve.hybrid:Hybrid", kind="retriever", defaults={"lexical": 0.0, "neighbours": 0.0}),
+    Entry("ranked", "recall.retrieve.ranked:Ranked", kind="retriever"),
     Entry("memgas", "recall.retrieve.memgas:MemGAS", paper="memgas", arxiv="2505.19549", kind="retriever"),
     Entry(
         "reflective-memory",

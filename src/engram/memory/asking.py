@@ -37,20 +37,13 @@ def find(
     if wrong or len(retrievers) > 1:
         raise BadInput(f"method={method!r}: name one retriever and any rerankers, with commas between (engram methods)")
     usual = "ranked" if memory.store.setting("speakers") else "hybrid"
-    found = _retriever(retrievers[0] if retrievers else usual).search(
+    found = catalogue.make(retrievers[0] if retrievers else usual).search(
         memory.store, memory.embedder, query, k, at=at, where=access.seen(memory, where)
     )
     for entry, (_, _, model) in zip(entries, named, strict=True):
         if entry.kind == "reranker" and found:
             found = _ordered(memory, catalogue.make(entry.name), query, found, model.strip() or None)
     return list(found)
-
-
-def _retriever(name: str) -> Any:
-    from engram.recall.retrieve.hybrid import Hybrid
-    from engram.recall.retrieve.ranked import Ranked
-
-    return {"ranked": Ranked, "hybrid": Hybrid}[name]() if name in ("ranked", "hybrid") else catalogue.make(name)
 
 
 def _ordered(memory: Memory, reranker: Any, query: str, hits: Sequence[Hit], model: str | None) -> Sequence[Hit]:
