@@ -133,18 +133,23 @@ def _prose(text: str) -> str:
 
 
 def _cli() -> str:
-    names = [name for name, _ in _commands()]
     parts = [f"{MADE}# Command line\n", _help()]
-    parts += [f"## engram {name}\n\n{_help(name)}" for name in names]
+    parts += [f"{'#' * (1 + len(c))} engram {' '.join(c)}\n\n{_help(*c)}" for c in commands()]
     return "\n".join(parts)
 
 
-def _commands() -> list[tuple[str, str]]:
+def commands() -> list[tuple[str, ...]]:
+    """The words after `engram` of every command, those of a group after the group itself."""
     from typer.main import get_command
 
     from engram.app.cli import app
 
-    return [(name, "") for name in get_command(app).commands]  # type: ignore[attr-defined]
+    def below(group: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        for name, command in getattr(group, "commands", {}).items():
+            yield (*words, name)
+            yield from below(command, (*words, name))
+
+    return list(below(get_command(app), ()))
 
 
 def _help(*command: str) -> str:

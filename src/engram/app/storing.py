@@ -1,27 +1,28 @@
-"""`engram store`: where a memory's engrams are kept: moved, backed up, restored, imported, scrubbed, measured."""
+"""`engram store`: where a memory is kept: moved, backed up, restored, imported, scrubbed, rebuilt, measured."""
 
 from __future__ import annotations
 
+import json
 import os
-import secrets
+import shlex
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engram.app.terminal import bars, dump
-from engram.core.errors import BadInput
+from engram.app.terminal import bars, console, dump
+from engram.core.errors import BadInput, Unknown
 
 if TYPE_CHECKING:
     from engram.store.base import AnyStore
 
-SINGLES, BATCH, K, OWNER = 200, 1000, 10, "u1"
+BATCH = 1000
 Where = Annotated[str, typer.Option("--memory", "-m", envvar="ENGRAM_MEMORY", help="The memory's folder.")]
 Url = Annotated[str | None, typer.Option(envvar="ENGRAM_STORE", help="Its address, when that has a password.")]
+Within = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="A memory of its own within the folder, such as a user's.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 app = typer.Typer(help="Where a memory is kept.", no_args_is_help=True)
@@ -36,6 +37,7 @@ def _root() -> None:
 def move(
     target: Annotated[str, typer.Argument(help="postgresql://user@host/db#name, or 'folder' for its own file.")],
     folder: Where = "./brain",
+    namespace: Within = None,
     store: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +47,7 @@ def move(
     from engram.store.opening import kept, point
     from engram.store.sqlite import Store
 
-    home = _home(folder)
+    home = _home(folder, namespace)
     held = kept(home)
     if target == "folder":
         if held is None:
@@ -53,7 +55,7 @@ def move(
         from engram.store.postgres.address import Address
         from engram.store.postgres.replace import drop
 
-        with bars(as_json) as told, _open(folder, store) as source, Store(home) as copy:
+        with bars(as_json) as told, _open(folder, namespace, store) as source, Store(home) as copy:
             found = moving.move(source, copy, progress=told)
         point(home, None)
         drop(Address.read(store or held), home)
@@ -71,6 +73,7 @@ def move(
         point(home, address.public)
         for name in ("memory.db", "memory.db-wal", "memory.db-shm"):
             (home.path / name).unlink(missing_ok=True)
+    _note_namespaces(folder, namespace, "were not moved with it; move each with --namespace")
     _tell({"moved": kept(home) or str(home.database), **found}, as_json)
 
 
@@ -78,14 +81,16 @@ def move(
 def backup(
     path: Annotated[str, typer.Argument(help="The file to write.")],
     folder: Where = "./brain",
+    namespace: Within = None,
     store: Url = None,
     as_json: Json = False,
 ) -> None:
     """Write a memory and its weights into one file."""
     from engram.store import backup as backups
 
-    with bars(as_json) as told, _open(folder, store) as source:
+    with bars(as_json) as told, _open(folder, namespace, store) as source:
         found = backups.backup(source, path, progress=told)
+    _note_namespaces(folder, namespace, "are not in this backup; back each up with --namespace, into a file of its own")
     _tell({"written": path, **found}, as_json)
 
 
@@ -93,21 +98,25 @@ def backup(
 def restore(
     path: Annotated[str, typer.Argument(help="A file that backup wrote.")],
     folder: Where = "./brain",
+    namespace: Within = None,
     store: Url = None,
     as_json: Json = False,
 ) -> None:
     """Check a backup, then put it in the memory's place."""
     from engram.store import backup as backups
+    from engram.store.folder import within
 
+    home = within(folder, namespace)
     with bars(as_json) as told:
-        found = backups.restore(path, folder, store, progress=told)
-    _tell({"restored": folder, **found}, as_json)
+        found = backups.restore(path, home, store, progress=told)
+    _tell({"restored": str(home), **found}, as_json)
 
 
 @app.command("import")
 def take(
     path: Annotated[str, typer.Argument(help="A file with one JSON object on each line; - is standard input.")],
     folder: Where = "./brain",
+    namespace: Within = None,
     store: Url = None,
     batch: Annotated[int, typer.Option(help="Engrams stored at once.", min=1)] = BATCH,
     as_json: Json = False,
@@ -116,32 +125,64 @@ def take(
     from engram.memory import Memory
     from engram.store.intake import import_lines
 
-    _home(folder)
+    home = _home(folder, namespace)
     try:
         lines = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 (closed below)
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}); give a file with JSON lines") from error
-    with lines, bars(as_json) as told, Memory.open(folder, store=store) as memory:
+    with lines, bars(as_json) as told, Memory.open(home.path, store=store) as memory:
         found = import_lines(memory.store, lines, embed=memory.embed, batch=batch, progress=told)
     _tell(found, as_json)
 
 
 @app.command()
-def scrub(folder: Where = "./brain", store: Url = None, as_json: Json = False) -> None:
+def scrub(folder: Where = "./brain", namespace: Within = None, store: Url = None, as_json: Json = False) -> None:
     """Drop what lingers of erased content, and say what cannot be reached."""
-    with _open(folder, store) as opened:
+    with _open(folder, namespace, store) as opened:
         opened.scrub()
         unseen = opened.unseen()
-    _tell({"scrubbed": folder, "unseen": unseen}, as_json)
+    _tell({"scrubbed": str(opened.folder.path), "unseen": unseen}, as_json)
+
+
+@app.command()
+def rebuild(folder: Where = "./brain", namespace: Within = None, store: Url = None, as_json: Json = False) -> None:
+    """Make the tables and indexes anew from the event log, and check.
+
+    Ends with 1 when something is damaged still.
+    """
+    with _open(folder, namespace, store) as opened:
+        opened.rebuild()
+        left = opened.check()
+    _tell({"rebuilt": str(opened.folder.path), "damaged": left}, as_json)
+    if left:
+        raise typer.Exit(1)
+
+
+@app.command()
+def namespaces(folder: Where = "./brain", as_json: Json = False) -> None:
+    """List the namespaces: memories of their own in the folder."""
+    from engram.store import folder as folders
+
+    if not Path(folder).expanduser().is_dir():
+        raise BadInput(f"no folder {folder!r}; name another with --memory")
+    found = folders.namespaces(folder)
+    if as_json:
+        dump(found)
+    else:
+        typer.echo("\n".join(found) or "none; open one with --namespace NAME")
 
 
 @app.command()
 def bench(
     store: Annotated[str | None, typer.Option(help="postgresql://user@host/db; SQLite without.")] = None,
     sizes: Annotated[str, typer.Option(help="Numbers of engrams, with commas between.")] = "1000,10000",
+    out: Annotated[str | None, typer.Option(help="The table as JSON, written after every size.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure adding and recalling, one thread."""
+    from engram.app import measuring
+    from engram.app.show import table
+
     try:
         wanted = [int(s) for s in sizes.split(",")]
     except ValueError:
@@ -149,107 +190,48 @@ def bench(
     if not wanted or min(wanted) < 10:
         raise BadInput(f"--sizes {sizes!r}: give whole numbers of 10 and more with commas between, such as 1000,10000")
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    runs = [{"size": size, **measure(size, store)} for size in wanted]
-    _tell({"bench": "store", "store": "postgresql" if store else "sqlite", "runs": runs}, as_json)
+    runs: list[dict[str, Any]] = []
+    found = {"bench": "store", "store": "postgresql" if store else "sqlite", "runs": runs}
+    with bars(as_json) as told:
+        for size in wanted:
+            runs.append({"size": size, **measuring.measure(size, store, told)})
+            if out:
+                Path(out).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        dump(found)
+    else:
+        table(console(), measuring.COLUMNS, map(measuring.cells, runs))
 
 
-def measure(size: int, address: str | None = None) -> dict[str, Any]:
-    """Adds a second, one by one and in batches, and milliseconds of a hybrid search, of a fresh store."""
-    import numpy as np
-
-    from engram.core.records import Engram
-    from engram.recall.retrieve.hybrid import Hybrid
-    from engram.world.notices import DIMENSION, Corpus, timed
-
-    class Table:
-        dimension = DIMENSION
-        row = 0
-
-        def encode(self, texts: Sequence[str]) -> Any:
-            return data.near[self.row : self.row + 1]
-
-    data = Corpus(size)
-    _, parts, blocks = zip(*data.blocks(), strict=True)
-    texts, vectors = [t for part in parts for t in part], np.concatenate(blocks)
-    table, search = Table(), Hybrid()
-    made = "2026-11-20T06:00:00+00:00"
-
-    def build(i: int) -> Engram:
-        place = {"source": f"file{i // 20}", "position": i % 20, "owner": OWNER, "created": made}
-        return Engram(id=secrets.token_hex(8), text=texts[i], **place)  # type: ignore[arg-type]
-
-    with _fresh(address) as store:
-        single = min(SINGLES, size // 10)
-        start, spent = time.perf_counter(), time.process_time()
-        for i in range(single):
-            store.add([build(i)], vectors[i : i + 1])
-        one = single / (time.perf_counter() - start)
-        start = time.perf_counter()
-        for i in range(single, size, BATCH):
-            end = min(i + BATCH, size)
-            store.add([build(j) for j in range(i, end)], vectors[i:end])
-        many = (size - single) / (time.perf_counter() - start)
-        spent = time.process_time() - spent
-        store.settle()
-
-        def recall(where: dict[str, Any] | None) -> Callable[[int], list[str]]:
-            def work(i: int) -> list[str]:
-                table.row = i
-                return [hit.text for hit in search.search(store, table, data.queries[i], K, where=where)]
-
-            return work
-
-        gold = data.gold
-        start = time.perf_counter()
-        recall(None)(0)
-        first = time.perf_counter() - start
-        return {
-            "single_adds_per_s": round(one, 1),
-            "batched_adds_per_s": round(many, 1),
-            "client_cpu_s_adding": round(spent, 2),
-            "recall": timed(recall(None), gold),
-            "recall_with_filter": timed(recall({"owner": OWNER}), gold),
-            "first_recall_ms": round(1000 * first, 1),
-            "bytes": store.size(),
-        }
-
-
-@contextmanager
-def _fresh(address: str | None) -> Iterator[AnyStore]:
-    """A store of its own, gone afterwards."""
-    from engram.store.folder import Folder
-    from engram.store.sqlite import Store
-
-    with tempfile.TemporaryDirectory() as home:
-        if address is None:
-            with Store(home) as store:
-                yield store
-            return
-        from engram.store.postgres.address import Address
-        from engram.store.postgres.replace import drop
-        from engram.store.postgres.store import PostgresStore
-
-        told = Address.read(f"{address.partition('#')[0]}#bench-{secrets.token_hex(4)}")
-        try:
-            with PostgresStore(told, home) as opened:
-                yield opened
-        finally:
-            drop(told, Folder(home))
-
-
-def _home(folder: str) -> Any:
-    from engram.store.folder import Folder
+def _home(folder: str, namespace: str | None) -> Any:
+    from engram.store.folder import Folder, namespaces, within
     from engram.store.opening import exists
 
-    if not exists(folder):
-        raise BadInput(f"no memory at {folder!r}; make one with engram remember FILE, or name another with --memory")
-    return Folder(folder)
+    home = within(folder, namespace)
+    if exists(home):
+        return Folder(home)
+    if namespace is not None:
+        look = f"engram store namespaces -m {shlex.quote(folder)}"
+        raise Unknown.name(f"namespace in {folder}", namespace, namespaces(folder), look)
+    names = namespaces(folder)
+    if names:
+        raise BadInput(f"{folder!r} has no memory but its namespaces; name one with --namespace: {', '.join(names)}")
+    raise BadInput(f"no memory at {folder!r}; make one with engram remember FILE, or name another with --memory")
 
 
-def _open(folder: str, store: str | None) -> AnyStore:
+def _open(folder: str, namespace: str | None, store: str | None) -> AnyStore:
     from engram.store.opening import open_store
 
-    return open_store(_home(folder), store)
+    return open_store(_home(folder, namespace), store)
+
+
+def _note_namespaces(folder: str, namespace: str | None, what: str) -> None:
+    """Say on standard error which memories a command for the whole folder did not touch."""
+    from engram.store.folder import namespaces
+
+    names = namespaces(folder) if namespace is None else []
+    if names:
+        typer.echo(f"{folder} has namespaces, memories of their own, which {what}: {', '.join(names)}", err=True)
 
 
 def _tell(found: dict[str, Any], as_json: bool) -> None:

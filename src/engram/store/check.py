@@ -43,7 +43,7 @@ def _pages(db: Database) -> list[str]:
     try:
         db.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
     except Damaged as error:
-        faults.append(f"full-text index differs from the texts ({error.__cause__}); run rebuild")
+        faults.append(f"full-text index differs from the texts ({error.__cause__}); run engram store rebuild")
     return faults
 
 
@@ -55,10 +55,12 @@ def _log(db: Database) -> list[str]:
     held = dict(zip(rows, events.select(db, "1", ()), strict=True))
     for row, (engram, _) in told.items():
         if row not in held:
-            faults.append(f"engram {engram.id} is in the log but not in the table; run rebuild")
+            faults.append(f"engram {engram.id} is in the log but not in the table; run engram store rebuild")
         elif held[row] != engram:
-            faults.append(f"engram {engram.id} differs from the log; run rebuild")
-    faults += [f"engram {rows[r]} is in the table but not in the log; run rebuild" for r in rows if r not in told]
+            faults.append(f"engram {engram.id} differs from the log; run engram store rebuild")
+    faults += [
+        f"engram {rows[r]} is in the table but not in the log; run engram store rebuild" for r in rows if r not in told
+    ]
     dimension = history.setting(db, "dimension")
     sums: dict[int, int] = {}
     for row, blob in db.rows("SELECT row, vector FROM vectors"):

@@ -129,9 +129,9 @@ class Index:
         for told in history.setting(self._db, KEY, []):
             path = self.folder / _name(told["file"])
             if not path.exists():
-                wrong.append(f"{path.name} is missing from {self.folder}; run rebuild")
+                wrong.append(f"{path.name} is missing from {self.folder}; run engram store rebuild")
             elif arrays.checksum(path) != told["crc"]:
-                wrong.append(f"{path.name} in {self.folder} is altered; run rebuild")
+                wrong.append(f"{path.name} in {self.folder} is altered; run engram store rebuild")
         return wrong
 
     def _new(self, segments: Sequence[Segment]) -> int:

@@ -44,11 +44,11 @@ def _log(db: Server) -> list[str]:
     held = {row: (id, read(p)) for row, id, p in db.rows("SELECT row, id, payload FROM engrams ORDER BY row")}
     for row, (engram, _) in told.items():
         if row not in held:
-            faults.append(f"engram {engram.id} is in the log but not in the table; run rebuild")
+            faults.append(f"engram {engram.id} is in the log but not in the table; run engram store rebuild")
         elif held[row] != (engram.id, engram):
-            faults.append(f"engram {engram.id} differs from the log; run rebuild")
+            faults.append(f"engram {engram.id} differs from the log; run engram store rebuild")
     strays = [i for row, (i, _) in held.items() if row not in told]
-    faults += [f"engram {i} is in the table but not in the log; run rebuild" for i in strays]
+    faults += [f"engram {i} is in the table but not in the log; run engram store rebuild" for i in strays]
     dimension = history.setting(db, "dimension")
     sums: dict[int, int] = {}
     with db.stream("SELECT row, vector_send(vector) FROM vectors") as vectors:
@@ -61,7 +61,9 @@ def _log(db: Server) -> list[str]:
     for row, (engram, expected) in told.items():
         if sums.get(row) != expected:
             faults.append(f"the vector of engram {engram.id} is missing or altered; forget and remember it again")
-    faults += [f"there is a vector of row {row}, but no engram; run rebuild" for row in sums.keys() - held.keys()]
+    faults += [
+        f"there is a vector of row {row}, but no engram; run engram store rebuild" for row in sums.keys() - held.keys()
+    ]
     return faults
 
 
@@ -83,4 +85,4 @@ def _postings(db: Server, terms: Terms) -> list[str]:
             length += total
             wrong |= found != sorted((t, n) for _, t, n, _ in held) or any(size != total for *_, size in held)
     wrong |= any(expected.values()) or db.rows("SELECT engrams, length FROM totals") != [(len(texts), length)]
-    return ["full-text index differs from the texts; run rebuild"] if wrong else []
+    return ["full-text index differs from the texts; run engram store rebuild"] if wrong else []
