@@ -1,9 +1,9 @@
 """The command line without a memory: help, catalogue, and errors of one line."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -34,22 +34,23 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
 def test_help_takes_less_than_200_ms() -> None:
     command = [sys.executable, "-m", "engram", "--help"]
 
-    def seconds() -> float:
-        started = time.perf_counter()
+    def seconds() -> float:  # of the processor: other work does not lengthen it
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, capture_output=True, check=True)
-        return time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(8)) < 0.2
 
 
 def test_every_verb_is_there_with_the_shared_options(capsys) -> None:
     assert [v.__name__ for v in verbs.VERBS] == [
-        *("remember", "history", "archive", "restore", "compose", "merge", "split", "plan", "recite"),
+        *("remember", "list_", "history", "archive", "restore", "compose", "merge", "split", "plan", "grant", "recite"),
         *("recall", "ask", "learn", "exam", "forget"),
         *("log", "diff", "revert", "report", "export", "check"),
     ]
     for verb in verbs.VERBS:
-        code, out, _ = run(capsys, verb.__name__, "--help")
+        code, out, _ = run(capsys, verb.__name__.rstrip("_"), "--help")
         assert code == 0
         assert all(flag in out for flag in ("--memory", "--namespace", "--json", "--quiet"))
 

@@ -157,6 +157,8 @@ def test_selecting_by_state_form_and_source(store: AnyStore, make) -> None:
     assert [e.id for e in store.all(state=None, source="s")] == ["a", "c"]
     assert [e.id for e in store.all(forms="weights")] == ["b"]
     assert store.all(forms=("text", "weights")) == []
+    assert [e.id for e in store.all(newest=1)] == ["b"]
+    assert [e.id for e in store.all(state=None, source="s", newest=5)] == ["a", "c"]
     assert (store.count(), store.count(None), store.count(forms="text")) == (2, 3, 1)
 
 

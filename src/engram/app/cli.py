@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 the answer is no (rolled back, refused, damaged); 2 the in
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shlex
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 
 import typer
 
-from engram.app import bench, storing, studies, verbs
+from engram.app import bench, given, storing, studies, verbs
 from engram.app.terminal import bars, console, dump, heed_interrupts
 from engram.core.errors import BadInput, EngramError
 
@@ -85,21 +86,24 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
         kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS.get(name)))
 
-    def command(**given: Any) -> None:
-        shared = {k: given.pop(k) for k in SHARED}
+    def command(**told: Any) -> None:
+        shared = {k: told.pop(k) for k in SHARED}
         folder, namespace, as_json, quiet = (shared.pop(k) for k in ("folder", "namespace", "as_json", "quiet"))
         for key in mappings:
-            given[key] = _mapping(key, given[key] or []) or None
+            told[key] = _mapping(key, told[key] or []) or None
         from engram.store.folder import within
 
         home = within(folder, namespace)
         if verb.__name__ in verbs.CREATES and not home.exists():
-            verbs.vet(given)
+            verbs.vet(told)
         with bars(as_json or quiet) as progress, _open(verb.__name__, home, shared) as memory:
-            result = verb(memory, **given, progress=progress)
-            if memory.endpoint is not None and memory.endpoint.usage.requests and not (as_json or quiet):
-                typer.echo(f"asked {memory.model_name}: {memory.endpoint.usage}", err=True)
+            try:
+                result = verb(memory, **told, progress=progress)
+            finally:
+                _cost(memory, as_json)
         _print(verb.__name__, result, as_json)
+        if verb is verbs.list_ and len(result) == told["limit"]:
+            typer.echo(f"the newest {len(result)}; for more, raise --limit", err=True)
         if _is_no(verb.__name__, result):
             raise typer.Exit(1)
 
@@ -108,6 +112,13 @@ def _command(verb: Callable[..., Any]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def _cost(memory: Any, as_json: bool) -> None:
+    """What an endpoint was asked, on standard error, whether or not the verb did its work."""
+    if memory.usage.requests:
+        line = json.dumps({"usage": {"model": memory.model_name, **vars(memory.usage)}})
+        typer.echo(line if as_json else f"asked {memory.model_name}: {memory.usage}", err=True)
 
 
 def _names() -> dict[str, Any]:
@@ -131,7 +142,7 @@ def _option(p: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
     if p.name == "path":
         return Annotated[kind, typer.Argument(help=words)], p.default
     flag = p.name.replace("_", "-")
-    flags = (f"-{flag}", f"--{flag}") if len(flag) == 1 else (f"--{flag}",)
+    flags = ("-k", "--limit") if flag == "limit" else (f"-{flag}", f"--{flag}") if len(flag) == 1 else (f"--{flag}",)
     return Annotated[kind, typer.Option(*flags, help=words)], p.default
 
 
@@ -157,11 +168,13 @@ def _is_no(verb: str, result: Any) -> bool:
     """Whether a verb did its work and the outcome is that nothing was changed, shown or sound."""
     if verb == "check":
         return bool(result)
+    if verb == "plan" and isinstance(result, dict):
+        return any(getattr(done, "committed", True) is False for done in result["done"])
     return (verb == "learn" and not result.committed) or (verb == "forget" and not result.passed)
 
 
-for _verb in verbs.VERBS:
-    app.command(_verb.__name__, help=_verb.__doc__, rich_help_panel="Memory")(_command(_verb))
+for _verb in verbs.VERBS:  # list_ is so called in Python alone
+    app.command(_verb.__name__.rstrip("_"), help=_verb.__doc__, rich_help_panel="Memory")(_command(_verb))
 
 
 # the catalogue
@@ -200,7 +213,7 @@ def methods(
             table(console(), ("name", "kind", "what it does"), ((r["name"], r["kind"], r["summary"]) for r in rows))
         return
     found = _method(catalogue.entry(name))
-    settings = [_setting(k, t, d) for k, (t, d) in verbs.schema(name).items()]
+    settings = [_setting(k, t, d) for k, (t, d) in given.schema(name).items()]
     if as_json:
         dump({**found, "settings": settings})
         return
@@ -321,14 +334,14 @@ def _fail(kind: str, message: str, as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in given
+    words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if arguments is None:
         heed_interrupts()
     try:
-        code = app(args=given or ["--help"], prog_name="engram", standalone_mode=False)
+        code = app(args=words or ["--help"], prog_name="engram", standalone_mode=False)
     except EngramError as error:
         _fail(type(error).__name__, str(error), as_json)
         code = 2
@@ -338,9 +351,9 @@ def main(arguments: list[str] | None = None) -> None:
         # typer's usage errors have no public base class that all its releases share
         if not hasattr(error, "format_message"):
             raise
-        command = "".join(f" {a}" for a in given[:1] if a.isalpha())
+        command = "".join(f" {a}" for a in words[:1] if a.isalpha())
         said = error.format_message().rstrip(".")
-        _fail("Usage", f"{said}, in: engram {shlex.join(given)}; see engram{command} --help", as_json)
+        _fail("Usage", f"{said}, in: engram {shlex.join(words)}; see engram{command} --help", as_json)
         code = 2
     if code == 130:
         again = "nothing acknowledged is lost; run the same command again to go on from the last checkpoint"

@@ -84,6 +84,31 @@ def _history(found: list[dict[str, Any]], console: Console) -> None:
 _archive = _restore = _split = _recite = _history
 
 
+def _list_(found: list[dict[str, Any]], console: Console) -> None:
+    if not found:
+        console.print("none")
+        return
+    rows = ((e["id"], e["state"], e["key"], e["source"], _start(e["text"])) for e in found)
+    table(console, ("id", "state", "key", "source", "text"), rows)
+
+
+def _start(text: str, size: int = 80) -> str:
+    """The start of a text, on one line.
+
+    >>> _start("one\\ntwo three", 7)
+    'one two…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= size else f"{line[:size].rstrip()}…"
+
+
+def _grant(found: dict[str, str], console: Console) -> None:
+    if not found:
+        console.print("nothing is granted")
+        return
+    table(console, ("owner", "may"), found.items())
+
+
 def _compose(found: dict[str, Any], console: Console) -> None:
     _history([found], console)
 
@@ -91,11 +116,18 @@ def _compose(found: dict[str, Any], console: Console) -> None:
 _merge = _compose
 
 
-def _plan(found: list[dict[str, Any]], console: Console) -> None:
-    if not found:
+def _plan(found: list[dict[str, Any]] | dict[str, Any], console: Console) -> None:
+    due, done = (found["proposals"], found["done"]) if isinstance(found, dict) else (found, [])
+    if not due:
         console.print("nothing is due")
         return
-    table(console, ("what", "engrams", "why"), ((p["kind"], ", ".join(p["engrams"]), p["reason"]) for p in found))
+    table(console, ("what", "engrams", "why"), ((p["kind"], ", ".join(p["engrams"]), p["reason"]) for p in due))
+    for one in done:
+        if "committed" in one:
+            _learn(one, console)
+        else:
+            what = "archived" if one["state"] == "archived" else f"merged {', '.join(one['parents'])} into"
+            console.print(f"{what} {one['id']}: {_start(one['text'])}", markup=False)
 
 
 def _remember(found: list[dict[str, Any]], console: Console) -> None:

@@ -7,15 +7,11 @@ and nowhere else.
 
 from __future__ import annotations
 
-import inspect
-import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from engram.core import catalogue
-from engram.core.errors import BadInput, Unknown
+from engram.app.given import ids, pairs, statement, strategies
 
 if TYPE_CHECKING:
     from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal
@@ -26,10 +22,15 @@ Progress = Callable[[str, int, int], None]
 
 def remember(
     memory: Memory,
-    source: Annotated[str, "A file or folder to read, a text, or - for standard input."],
+    what: Annotated[str, "A file to read, a text, or - for standard input."],
     update: Annotated[bool, "Statements take the place of those that they make untrue, found by meaning."] = False,
     write: Annotated[str | None, "The writer that makes engrams of a text: passages, or one of engram methods."] = None,
     updater: Annotated[str | None, "The updater, if not keep-me-updated."] = None,
+    key: Annotated[str | None, "What a statement is a fact about, such as Marta/home: the newest is current."] = None,
+    at: Annotated[str | None, "When a text was said (ISO-8601)."] = None,
+    valid_from: Annotated[str | None, "From when it is true (ISO-8601)."] = None,
+    valid_to: Annotated[str | None, "Until when it is true (ISO-8601)."] = None,
+    source: Annotated[str | None, "Where a text is from; a file is its own source."] = None,
     *,
     progress: Progress | None = None,
 ) -> list[Engram]:
@@ -37,9 +38,23 @@ def remember(
 
     It is durable, and can be recalled, when this returns. What a file no longer says is history.
     """
-    if source == "-":
-        source = sys.stdin.read()
-    return memory.remember(source, write=write, update=updater or update, progress=progress)
+    said = sys.stdin.read() if what == "-" else what
+    told = statement(said, write, key=key, at=at, valid_from=valid_from, valid_to=valid_to, source=source)
+    return memory.remember(told, write=write, update=updater or update, progress=progress)
+
+
+def list_(
+    memory: Memory,
+    state: Annotated[
+        Literal["active", "archived", "superseded", "any"], "Those that hold, were put away, or are history."
+    ] = "active",
+    source: Annotated[str | None, "Only those of this source, such as a file."] = None,
+    limit: Annotated[int, "How many at most."] = 20,
+    *,
+    progress: Progress | None = None,
+) -> list[Engram]:
+    """List engrams, newest first."""
+    return memory.engrams(None if state == "any" else state, source, limit, progress=progress)
 
 
 def history(
@@ -102,15 +117,33 @@ def plan(
     carry_out: Annotated[bool, "Do it."] = False,
     *,
     progress: Progress | None = None,
-) -> list[Proposal]:
+) -> list[Proposal] | dict[str, Any]:
     """Say what is due: to teach, to teach again, to merge, to archive.
 
     With the reason for each. What is used often and settled goes into weights; what nobody asked for fades.
+    Carried out, it says what came of it, and ends with 1 when a lesson was rolled back.
     """
     found = memory.plan(at, progress=progress)
-    if carry_out:
-        memory.carry_out(found, progress=progress)
-    return found
+    if not carry_out:
+        return found
+    return {"proposals": found, "done": memory.carry_out(found, progress=progress)}
+
+
+def grant(
+    memory: Memory,
+    to: Annotated[str, "The other owner."],
+    right: Annotated[Literal["read", "write", "none"], "To see, to change too, or neither any more."] = "read",
+    *,
+    progress: Progress | None = None,
+) -> dict[str, str]:
+    """Let another owner see what --owner keeps.
+
+    Gives all that this owner has granted so far.
+    """
+    from engram.memory.access import granted
+
+    memory.grant(to, None if right == "none" else right, progress=progress)
+    return dict(granted(memory))
 
 
 def recite(
@@ -256,6 +289,7 @@ def check(memory: Memory, *, progress: Progress | None = None) -> list[str]:
 
 VERBS: tuple[Callable[..., Any], ...] = (
     remember,
+    list_,
     history,
     archive,
     restore,
@@ -263,6 +297,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     merge,
     split,
     plan,
+    grant,
     recite,
     recall,
     ask,
@@ -284,102 +319,13 @@ def vet(given: dict[str, Any]) -> None:
     from engram.core.catalogue import make
     from engram.memory.lessons import drafted
 
+    if "strategy" not in given:
+        if given["what"] != "-":
+            fields = {k: given.get(k) for k in ("key", "at", "valid_from", "valid_to", "source")}
+            drafted(statement(given["what"], given.get("write"), **fields), "")
+        return
     source = given["source"]
-    if source != "-":
-        drafted(pairs(source) if source.endswith((".json", ".jsonl")) and "strategy" in given else source, "")
-    chosen = strategies(given.get("strategy", "default"), given.get("settings") or {})
+    drafted(pairs(source) if source.endswith((".json", ".jsonl")) else source, "")
+    chosen = strategies(given["strategy"], given.get("settings") or {})
     if isinstance(chosen, str) and chosen != "default":
         make(chosen)
-
-
-def ids(what: str) -> list[str]:
-    """Ids with commas between, as a list.
-
-    >>> ids("a, b")
-    ['a', 'b']
-    """
-    return [i.strip() for i in what.split(",") if i.strip()]
-
-
-def pairs(path: str) -> list[dict[str, Any]]:
-    """The question and answer pairs of a .json (one list) or .jsonl (one per line) file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadInput(f"no file {path!r}; give a file of pairs such as {_EXAMPLE}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path!r} cannot be read as text ({error}); save it as UTF-8 JSON") from None
-    try:
-        lines = [line for line in text.split("\n") if line.strip()]  # strings may hold other line separators
-        found = [json.loads(line) for line in lines] if path.endswith(".jsonl") else json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path!r} is not JSON ({error}); write pairs such as {_EXAMPLE}") from None
-    if not isinstance(found, list) or not found:
-        raise BadInput(f"{path!r} holds no list of pairs; write some such as {_EXAMPLE}")
-    for number, pair in enumerate(found, 1):
-        given = isinstance(pair, dict) and all(isinstance(pair.get(k), str) for k in ("question", "answer"))
-        if not given:
-            raise BadInput(f"{path!r}: pair {number} is {json.dumps(pair)[:80]}; write it as {_EXAMPLE}")
-    return found
-
-
-_EXAMPLE = '{"question": "...", "answer": "..."}'
-
-
-def strategies(names: str, settings: dict[str, str]) -> Any:
-    """What `Memory.learn` takes for these names: "default", or a list of names with their settings.
-
-    >>> strategies("a-gem,der++", {})
-    [{'name': 'a-gem', 'settings': {}}, {'name': 'der++', 'settings': {}}]
-    >>> strategies("default", {"strength": "3"})
-    Traceback (most recent call last):
-    engram.core.errors.BadInput: the default strategy takes no settings...
-    """
-    listed = [n.strip() for n in names.split(",") if n.strip()]
-    if listed == ["default"] and not settings:
-        return "default"
-    if not listed or "default" in listed:
-        raise BadInput("the default strategy takes no settings and no company; name strategies (engram methods)")
-    given: dict[str, dict[str, Any]] = {catalogue.entry(name).name: {} for name in listed}
-    for key, text in settings.items():
-        name, _, setting = key.rpartition(".")
-        owners = [name] if name else [n for n in listed if key in schema(n)]
-        if name and name not in given:
-            raise Unknown.name("strategy in this run", name, listed, "engram methods")
-        if len(owners) > 1:
-            raise BadInput(f"{key} is a setting of {' and '.join(owners)}; write {owners[0]}.{key}={text}")
-        owner = owners[0] if owners else listed[0]
-        given[owner][setting or key] = _value(owner, setting or key, text)
-    return [{"name": name, "settings": values} for name, values in given.items()]
-
-
-def schema(name: str) -> dict[str, tuple[Any, Any]]:
-    """A method's settings with their types and defaults, from its constructor: `{setting: (type, default)}`."""
-    cls = catalogue.load(name)
-    try:
-        hints = get_type_hints(cls.__init__)
-    except NameError:
-        hints = {}
-    own = catalogue.entry(name).defaults
-    return {
-        p.name: (hints.get(p.name, Any), own.get(p.name, p.default))
-        for p in inspect.signature(cls).parameters.values()
-        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
-    }
-
-
-def _value(name: str, key: str, text: str) -> Any:
-    """A setting's text as the type that the constructor asks for."""
-    from pydantic import TypeAdapter, ValidationError
-
-    known = schema(name)
-    if key not in known:
-        raise Unknown.name(f"setting of {name}", key, known, f"engram methods {name}")
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError:
-        raw = text
-    try:
-        return TypeAdapter(known[key][0]).validate_python(raw)
-    except ValidationError as error:
-        raise BadInput(f"{name}.{key}={text}: {error.errors()[0]['msg']}; see engram methods {name}") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from engram.core.errors import BadInput, Unknown
-from engram.core.records import Engram
+from engram.core.records import Engram, State
 
 if TYPE_CHECKING:
     from engram.memory.front import Memory
@@ -32,6 +32,12 @@ def grant(memory: Memory, to: str, right: Right | None) -> None:
         grants = memory.store.setting(GRANTS, {})
         own = {k: v for k, v in grants.get(memory.owner, {}).items() if k != to}
         memory.store.set_setting(GRANTS, {**grants, memory.owner: own | ({to: right} if right else {})})
+
+
+def granted(memory: Memory) -> dict[str, Right]:
+    """To whom this owner has granted what."""
+    found: dict[str, Right] = memory.store.setting(GRANTS, {}).get(memory.owner or "", {})
+    return found
 
 
 def readable(memory: Memory) -> tuple[str | None, ...] | None:
@@ -68,7 +74,7 @@ def changeable(memory: Memory, engrams: Iterable[Engram]) -> list[Engram]:
     for e in found:
         if e.owner not in owners:
             if not visible(memory, [e]):
-                raise Unknown(f"no engram {e.id!r} here (look with recall)")
+                raise Unknown(f"no engram {e.id!r} here (list them: engram list)")
             raise BadInput(f"engram {e.id} may not be changed by {memory.owner!r}; ask its owner to grant 'write'")
     return found
 
@@ -81,6 +87,15 @@ def owned(memory: Memory, drafts: list[Engram]) -> list[Engram]:
         if d.owner not in (None, memory.owner):
             raise BadInput(f"this memory is open for {memory.owner!r}, not for {d.owner!r}; leave owner out")
     return [d.model_copy(update={"owner": memory.owner}) for d in drafts]
+
+
+def listed(memory: Memory, state: State | None, source: str | None, limit: int | None) -> list[Engram]:
+    """What may be read of a state and a source, newest first; see `Memory.engrams`."""
+    if limit is not None and limit < 1:
+        raise BadInput(f"limit is {limit}; list at least one engram, or give no limit")
+    if memory.owner is None:
+        return memory.store.all(state, source=source, newest=limit)[::-1]
+    return visible(memory, memory.store.all(state, source=source)[::-1])[:limit]
 
 
 def refuse_weights(memory: Memory, verb: str) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from engram.core.errors import Conflict
-from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal, Version
+from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal, State, Version
 from engram.memory import access, account, planning, shaping
 from engram.memory.lessons import drafted, general_texts, lessons_in
 from engram.memory.parts import Parts
@@ -163,6 +163,13 @@ class Memory(Parts):
         drafts = access.owned(self, written(self, source, write or self.system.write, progress))
         return remember(self, source, drafts, update=updater, progress=progress)
 
+    def engrams(
+        self, state: State | None = "active", source: str | None = None, limit: int | None = None,
+        *, progress: Progress | None = None,
+    ) -> list[Engram]:  # fmt: skip
+        """The engrams of a state (None: of any) and a source (None: of all), newest first, so many at most."""
+        return access.listed(self, state, source, limit)
+
     def history(self, what: str, *, progress: Progress | None = None) -> list[Engram]:
         """What was said of one matter over time, oldest first: by the id of an engram, or by a key."""
         from engram.memory.remembering import history
@@ -196,7 +203,7 @@ class Memory(Parts):
         self, proposals: Sequence[Proposal], *, seed: int = 0, progress: Progress | None = None
     ) -> list[Engram | Learned]:
         """Do what `plan` proposes, all of it or some; lessons together in one `learn`."""
-        return planning.carry_out(self, proposals, seed)
+        return planning.carry_out(self, proposals, seed, progress)
 
     def archive(self, ids: Sequence[str], *, progress: Progress | None = None) -> list[Engram]:
         """Put engrams out of sight of `recall`, with nothing lost; `restore` brings them back."""

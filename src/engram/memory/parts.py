@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from engram.core.protocols import Embedder, Subject
     from engram.memory.versions import Weighing
+    from engram.models.endpoint import Usage
     from engram.models.pairs import PairScorer
     from engram.store.weights import Weights
 
@@ -86,6 +87,13 @@ class Parts:
 
         url, _, name = self.model_name.partition("#")
         return Endpoint(url, name or "default")
+
+    @property
+    def usage(self) -> Usage:
+        """What the endpoint was asked since the memory was opened; nothing where the model is no endpoint."""
+        from engram.models.endpoint import Usage
+
+        return Usage() if self.endpoint is None else self.endpoint.usage
 
     @cached_property
     def weights(self) -> Weights:

@@ -16,7 +16,7 @@ with m lessons taught since an item was last examined and s exams in a row that 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ OFTEN, SETTLED = 3, 7.0
 ALIKE, NEWEST = 0.97, 500
 PRIOR_LOST, PRIOR = 1.0, 100.0
 DAY = 86_400.0
+Progress = Callable[[str, int, int], None]
 Uses = dict[str, tuple[int, str]]
 
 
@@ -49,18 +50,22 @@ def plan(memory: Memory, at: str | None) -> list[Proposal]:
     return [*weights, *_merge(memory, loose), *_archive(loose, uses, now)]
 
 
-def carry_out(memory: Memory, proposals: Sequence[Proposal], seed: int) -> list[Engram | Learned]:
+def carry_out(
+    memory: Memory, proposals: Sequence[Proposal], seed: int, progress: Progress | None = None
+) -> list[Engram | Learned]:
     """Do what is proposed: all lessons in one `learn`, and the rest one by one; gives what came of it."""
     done: list[Engram | Learned] = []
-    for p in proposals:
+    for n, p in enumerate(proposals, 1):
         if p.kind == "archive":
             done += memory.archive(p.engrams)
         elif p.kind == "merge":
             said = [e.text for e in memory.store.get(p.engrams)]
             done.append(memory.merge(p.engrams, max(said, key=len)))
+        if progress:
+            progress("carrying out", n, len(proposals))
     lessons = [i for p in proposals if p.kind in ("rehearse", "consolidate") for i in p.engrams]
     if lessons:
-        done.append(memory.learn(memory.store.get(list(dict.fromkeys(lessons))), seed=seed))
+        done.append(memory.learn(memory.store.get(list(dict.fromkeys(lessons))), seed=seed, progress=progress))
     return done
 
 

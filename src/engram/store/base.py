@@ -15,6 +15,8 @@ from engram.core.records import Brief, Certificate, Engram, Form, Item, Result, 
 from engram.store import history
 from engram.store.folder import Folder, files
 
+NEWEST = "row IN (SELECT row FROM engrams WHERE {} ORDER BY row DESC LIMIT ?)"
+"""Those of the rows that meet a condition that were added last."""
 KEEP: Any = object()
 """Of `update`: leave this field as it is."""
 Where = dict[str, Any] | None
@@ -83,9 +85,16 @@ class AnyStore(ABC):
 
     @abstractmethod
     def all(
-        self, state: State | None = "active", forms: Form | Sequence[Form] | None = None, source: str | None = None
+        self,
+        state: State | None = "active",
+        forms: Form | Sequence[Form] | None = None,
+        source: str | None = None,
+        newest: int | None = None,
     ) -> list[Engram]:
-        """Engrams in the order they were added: of a state (None: any), with all these forms, of a source."""
+        """Engrams in the order they were added: of a state (None: any), with all these forms, of a source.
+
+        With `newest` only so many, the last ones added.
+        """
 
     @abstractmethod
     def count(self, state: State | None = "active", forms: Form | Sequence[Form] | None = None) -> int:

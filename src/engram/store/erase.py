@@ -32,7 +32,7 @@ def erase(db: Database, ids: Sequence[str]) -> None:
         gone = {i for (i,) in db.among("SELECT engram FROM events WHERE kind = 'erased' AND engram IN ({})", ids)}
         for i in ids:
             if i not in gone and i not in {f[0] for f in found}:
-                raise Unknown(f"no engram {i!r} in {db.path.parent}, so it cannot be erased (list them: engram log)")
+                raise Unknown(f"no engram {i!r} in {db.path.parent}, so it cannot be erased (list them: engram list)")
         if not found:
             return
         keys = [(f[0],) for f in found]

@@ -182,7 +182,7 @@ def ordered(found: dict[str, Engram], ids: Sequence[str], place: str) -> list[En
     """What was found in the order asked for; `Unknown` names the first that is not there."""
     for i in ids:
         if i not in found:
-            raise Unknown(f"no engram {i!r} in {place}; it may have been forgotten (list them: engram log)")
+            raise Unknown(f"no engram {i!r} in {place}; it may have been forgotten (list them: engram list)")
     return [found[i] for i in ids]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from engram.core.errors import BadInput, Busy, Full
 from engram.core.records import Brief, Engram, Form, State
 from engram.store import check, erase, events, history
-from engram.store.base import KEEP, AnyStore
+from engram.store.base import KEEP, NEWEST, AnyStore
 from engram.store.database import Database
 from engram.store.folder import Folder
 from engram.store.search import Search
@@ -102,9 +102,13 @@ class Store(AnyStore):
         state: State | None = "active",
         forms: Form | Sequence[Form] | None = None,
         source: str | None = None,
+        newest: int | None = None,
     ) -> list[Engram]:
-        """Engrams in the order they were added: of a state (None: any), with all these forms, of a source."""
-        return events.select(self.db, *_chosen(state, forms, source))
+        """Engrams in the order they were added, see the contract."""
+        condition, values = _chosen(state, forms, source)
+        if newest is not None:
+            condition, values = NEWEST.format(condition), [*values, newest]
+        return events.select(self.db, condition, values)
 
     def find(self, ids: Sequence[str]) -> dict[str, Engram]:
         """Those of these engrams that are there, by id, whatever their state."""

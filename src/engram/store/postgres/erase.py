@@ -30,7 +30,7 @@ def erase(db: Server, terms: Terms, ids: Sequence[str]) -> None:
         known = {f[0] for f in found} | {i for (i,) in db.among(told, ids)}
         for i in ids:
             if i not in known:
-                raise Unknown(f"no engram {i!r} in {db.place}, so it cannot be erased (list them: engram log)")
+                raise Unknown(f"no engram {i!r} in {db.place}, so it cannot be erased (list them: engram list)")
         if not found:
             return
         keys, rows = [f[0] for f in found], [f[1] for f in found]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from engram.core.errors import BadInput, Busy, EngramError, Full
 from engram.core.records import Brief, Engram, Form, State
 from engram.store import history
-from engram.store.base import KEEP, AnyStore, Ranked, Where
+from engram.store.base import KEEP, NEWEST, AnyStore, Ranked, Where
 from engram.store.erase import DUE
 from engram.store.events import blobs
 from engram.store.folder import Folder
@@ -142,10 +142,16 @@ class PostgresStore(AnyStore):
         return [e for e in line if owner is KEEP or e.owner == owner]
 
     def all(
-        self, state: State | None = "active", forms: Form | Sequence[Form] | None = None, source: str | None = None
+        self,
+        state: State | None = "active",
+        forms: Form | Sequence[Form] | None = None,
+        source: str | None = None,
+        newest: int | None = None,
     ) -> list[Engram]:
         """Engrams in the order they were added, see the contract."""
         condition, values = _chosen(state, forms, source)
+        if newest is not None:
+            condition, values = NEWEST.format(condition), [*values, newest]
         found = self.db.rows(f"SELECT payload FROM engrams WHERE {condition} ORDER BY row", values)
         return [events.read(told) for (told,) in found]
 

@@ -1,0 +1,81 @@
+"""What an endpoint was asked is told, whatever else is: with --json, with -q, and when the verb fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from engram.app import cli
+from engram.core.errors import BadInput
+from engram.memory import Memory
+from engram.models.endpoint import Usage
+
+
+class Chat(BaseHTTPRequestHandler):
+    """Answers every request with one fact."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        choice = {"message": {"content": "Bo | is a dog."}, "index": 0}
+        body = {"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 12}}
+        sent = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1#m"
+    server.shutdown()
+    server.server_close()
+
+
+def told(capsys, *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["remember", "Bo is a dog.", "--write", "atomic-facts", "--embedder", "hash", *arguments])
+    out, err = capsys.readouterr()
+    return stopped.value.code, out, err
+
+
+def test_the_cost_is_told_with_json_and_quiet_too(capsys, tmp_path, monkeypatch, url) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n, flags in enumerate(([], ["-q"])):
+        code, _, err = told(capsys, "--model", url, "-m", f"brain{n}", *flags)
+        assert code == 0, err
+        assert err == f"asked {url}: 1 requests, 100 tokens read, 12 written\n"
+    code, out, err = told(capsys, "--model", url, "-m", "brain2", "--json")
+    assert code == 0
+    assert [e["text"] for e in json.loads(out)] == ["Bo: is a dog."]
+    assert json.loads(err) == {"usage": {"model": url, "requests": 1, "read": 100, "written": 12}}
+
+
+def test_the_cost_is_told_of_a_verb_that_fails(capsys, tmp_path, monkeypatch, url) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def fail(self, *_: Any) -> None:
+        raise BadInput("no room; make some")
+
+    monkeypatch.setattr(Memory, "embed", fail)
+    code, _, err = told(capsys, "--model", url)
+    assert code == 2
+    assert err.splitlines() == [f"asked {url}: 1 requests, 100 tokens read, 12 written", "engram: no room; make some"]
+
+
+def test_a_memory_has_its_usage(tmp_path, url) -> None:
+    with Memory.open(tmp_path / "brain", model="tiny", embedder="hash") as memory:
+        assert memory.usage == Usage()
+    with Memory.open(tmp_path / "far", model=url, embedder="hash") as memory:
+        memory.remember("Bo is a dog.", write="atomic-facts")
+        assert memory.usage == Usage(requests=1, read=100, written=12)
