@@ -58,7 +58,7 @@ def test_units_are_tied_to_the_upper_group_of_earlier_ones_alone() -> None:
     memories = [topics[i % 2] + 0.2 * rng.normal(size=(4, 32)) for i in range(12)]
     vectors = np.concatenate(memories)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    ties = MemGAS(first=5)._ties(vectors)
+    ties, _ = MemGAS(first=5)._ties(vectors)
     assert (ties == ties.T).all()
     assert not ties[:20, :20].any(), "the first five tie none"
     block = ties.reshape(12, 4, 12, 4)
@@ -125,6 +125,38 @@ def test_a_view_is_kept_until_it_changes(store: Store) -> None:
     store.add([new], HashEmbedder().encode([new.text]))
     assert searcher.search(store, embedder, "The ferry leaves at noon.", 1)[0].id == "x"
     assert embedder.encoded < first + 12, "known texts were encoded again"
+    mine = {"source": ("boats", None)}
+    searcher.search(store, embedder, "boat", 3, where=mine)
+    between = embedder.encoded
+    searcher.search(store, embedder, "bread", 3)
+    searcher.search(store, embedder, "boat", 3, where=mine)
+    assert embedder.encoded == between + 2, "two views take turns, and each is kept"
+
+
+def test_what_is_changed_in_place_is_seen(store: Store) -> None:
+    searcher = MemGAS(each=0)
+    first = searcher.memories(store, HashEmbedder(), "boat")
+    store.update(["boats0"], position=7)
+    again = searcher.memories(store, HashEmbedder(), "boat")
+    assert [e.position for e in first[0][0] if e.id == "boats0"] == [0]
+    assert [e.position for e in again[0][0] if e.id == "boats0"] == [7]
+
+
+def test_a_bank_that_goes_on_is_the_one_that_is_built_anew(store: Store) -> None:
+    """Memories come one by one, some of them known and longer: ties, units and what is encoded are the same."""
+    rng, going = np.random.default_rng(3), MemGAS(candidates=6, first=2)
+    words = "boat oar tide sail rye dough oven crust lute string choir fugue red new old hot".split()
+    for n in range(40):
+        text = f"{' '.join(rng.choice(words, 5))}. {' '.join(rng.choice(words, 4))} {n}."
+        source = f"talk {n if n % 3 else n // 2}"
+        new = Engram(id=f"n{n}", text=text, source=source, position=n, created="now")
+        store.add([new], HashEmbedder().encode([text]))
+        seen = {e.id: 0.0 for e in store.all()}
+        kept, anew = going._bank(store, HashEmbedder(), seen), MemGAS(candidates=6, first=2)
+        built = anew._bank(store, HashEmbedder(), seen)
+        assert (kept.vectors == built.vectors).all()
+        assert (kept.ties == built.ties).all()
+        assert set(going._known) == set(anew._known)
 
 
 class Says:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -399,3 +400,32 @@ def test_check_finds_altered_and_missing_vectors(store: AnyStore, open_store, ma
     assert store.check() == ["the vector of engram a is missing or altered; forget and remember it again"]
     store.db.execute("DELETE FROM vectors WHERE row = 2")
     assert len(store.check()) == 2
+
+
+def test_whatever_changes_engrams_is_told_by_a_number(open_store, make) -> None:
+    with open_store() as store, open_store() as other:
+        seen = [store.changed()]
+        store.add([make("a", "One."), make("b", "Two.")])
+        seen.append(other.changed())
+        other.set_setting("anything", 1)
+        assert store.changed() == other.changed() == seen[-1]
+        other.update(["a"], state="archived")
+        seen.append(store.changed())
+        with suppress(ZeroDivisionError), store.transaction():
+            store.add([make("c", "Three.")])
+            seen.append(store.changed())
+            raise ZeroDivisionError
+        store.add([make("d", "Four.")])
+        seen.append(store.changed())
+    with open_store() as store:
+        store.erase(["b"])
+        seen.append(store.changed())
+    assert len(set(seen)) == len(seen)
+
+
+def test_erasing_drops_what_methods_learned(store, make) -> None:
+    store.add([make("a", "One."), make("b", "Two.")])
+    for key in ("learned", "learned a method", "anything"):
+        store.set_setting(key, {"x": 1})
+    store.erase(["a"])
+    assert [store.setting(k) for k in ("learned", "learned a method", "anything")] == [None, None, {"x": 1}]

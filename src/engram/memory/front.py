@@ -12,6 +12,7 @@ from engram.core.errors import Conflict
 from engram.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal, State, Version
 from engram.memory import access, account, planning, shaping
 from engram.memory.lessons import drafted, general_texts, lessons_in
+from engram.memory.methods import Methods
 from engram.memory.parts import Parts
 from engram.models import source
 from engram.recall import systems
@@ -60,6 +61,7 @@ class Memory(Parts):
         self.save_every = 30.0
         self.owner = owner
         self.uses = Counter()
+        self.methods = Methods(self.store, owner)
         try:
             refuse_unfinished(self.store)
             self.model_name = self._agree("model", model, MODEL)
@@ -235,7 +237,7 @@ class Memory(Parts):
         """
         from engram.memory.asking import find
 
-        found = find(self, query, k, at, where, method or self.system.method)
+        found = find(self, query, k, at, where, method or self.system.method).hits
         self.used(h.id for h in found[:1])
         return found
 
@@ -251,11 +253,12 @@ class Memory(Parts):
         """Answer a question from text (open book, with what it cites) or from weights (closed book).
 
         "auto" reads text when something relevant is remembered, and asks the weights otherwise. `reader` names another
-        way to read (`engram methods`).
+        way to read (`engram methods`). Passages are found as the memory's system finds them, and where that learns from
+        use ("reflective-memory") it learns from what the answer cites.
         """
         from engram.memory.asking import answer
 
-        return answer(self, question, form, k, reader or self.system.reader)
+        return answer(self, question, form, k, reader or self.system.reader, self.system.method)
 
     def grant(self, to: str, right: Literal["read", "write"] | None, *, progress: Progress | None = None) -> None:
         """Let another owner see what is this owner's ("read"), or change it too ("write"); None takes it back."""
@@ -321,7 +324,10 @@ class Memory(Parts):
         """
         from engram.memory.forgetting import forget
 
-        return forget(self, what, method=method, k=k, seed=seed, progress=progress)
+        try:
+            return forget(self, what, method=method, k=k, seed=seed, progress=progress)
+        finally:
+            self.methods.clear()
 
     def exam(self, *, seed: int = 0, progress: Progress | None = None) -> dict[str, Any]:
         """What the weights recall, recognise and retain, and how general ability stands.

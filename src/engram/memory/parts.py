@@ -15,6 +15,7 @@ import numpy as np
 from engram.core.errors import BadInput, EngramError
 from engram.core.records import Version
 from engram.memory.lessons import Lesson
+from engram.memory.methods import Methods
 from engram.recall.systems import System
 from engram.store.base import AnyStore
 from engram.store.folder import Folder
@@ -41,6 +42,7 @@ class Parts:
     uses: Counter[str]
     owner: str | None
     system: System
+    methods: Methods
 
     @property
     def model(self) -> Any:

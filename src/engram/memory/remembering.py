@@ -33,7 +33,7 @@ def remember(
     """Store drafts with their vectors and settle what is current, in one transaction; see `Memory.remember`."""
     if not drafts:
         return []
-    updater = None if update is None else made(update, "updater", "reconcile")
+    updater = None if update is None else made(memory, update, "updater", "reconcile")
     vectors = _embedded(memory, drafts, progress)
     present = Present(memory.store)
     if isinstance(updater, KeepMeUpdated):
@@ -72,15 +72,15 @@ def written(memory: Memory, source: Any, writer: str | None, progress: Progress 
     """
     if writer is None or writer == "chunks" or is_pairs(source) or is_engrams(source):
         return drafted(source, memory.now())
-    ops = made(writer, "writer", "write").write(source, memory.endpoint)
+    ops = made(memory, writer, "writer", "write").write(source, memory.endpoint)
     if progress:
         progress("writing", len(ops), len(ops))
     return [named(op.engram, memory.now()) for op in ops if op.engram is not None]
 
 
-def made(name: str, kind: str, verb: str) -> Any:
+def made(memory: Memory, name: str, kind: str, verb: str) -> Any:
     """A method of the catalogue that serves here; `Unknown` or `BadInput` else."""
-    method = catalogue.make(name)
+    method = memory.methods.get(name)
     if catalogue.entry(name).kind != kind or not hasattr(method, verb):
         known = [e.name for e in catalogue.METHODS if e.kind == kind and hasattr(catalogue.load(e.name), verb)]
         raise BadInput(f"{name} is no {kind} that serves here; choose one of {', '.join(known)}")

@@ -149,6 +149,14 @@ class AnyStore(ABC):
         return []
 
     # search
+    def changed(self) -> tuple[int, int]:
+        """What differs once engrams were added, changed or erased, by whomever: for what is kept between searches.
+
+        The event log's last number, and how many of this process' transactions were undone, which may have shown
+        numbers that others bear later.
+        """
+        return int(self.db.value("SELECT max(seq) FROM events") or 0), int(self.db.rollbacks)
+
     @abstractmethod
     def lexical(self, query: str, k: int, at: str | None = None, where: Where = None) -> list[Ranked]:
         """The k best (id, score) by stemmed BM25, best first, higher is better. Any text is a safe query.

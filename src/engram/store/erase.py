@@ -45,6 +45,7 @@ def erase(db: Database, ids: Sequence[str]) -> None:
         for table in ("vectors", "events", "engrams"):
             db.executemany(f"DELETE FROM {table} WHERE row = ?", rows)
         empty_details(db, [t for t in told if len(t) >= SHORT])
+        history.unlearn(db)
         db.execute("INSERT INTO words (words) VALUES ('rebuild')")
         history.set_setting(db, GONE, sorted({*history.setting(db, GONE, []), *(r for (r,) in rows)}))
         stamp = now()

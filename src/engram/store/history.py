@@ -13,6 +13,8 @@ from engram.core.errors import BadInput, Unknown
 from engram.core.records import Certificate, Item, Result, Version
 from engram.store.link import Link
 
+LEARNED = "learned"
+"""The setting with the marks of what methods learned from use; what they learned is in settings that begin so."""
 _USED = "SELECT payload FROM results WHERE item IN ({}) AND version = '' AND exam = 'used'"
 
 
@@ -136,3 +138,8 @@ def set_setting(db: Link, key: str, value: Any) -> None:
         "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, json.dumps(value, ensure_ascii=False)),
     )
+
+
+def unlearn(db: Link) -> None:
+    """Drop what methods learned from use: it holds traces of what was asked and found, whatever is being erased."""
+    db.execute("DELETE FROM settings WHERE key = ? OR key LIKE ?", (LEARNED, f"{LEARNED} %"))

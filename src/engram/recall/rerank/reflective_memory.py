@@ -30,13 +30,20 @@ class RetrospectiveReflection:
     `order` picks, `learn` tells it what was cited; the step is taken after every `batch` answers. Noise is drawn from
     the seed, the number of answers so far and the query, so that asking twice gives the same.
 
+    Behind a `Memory` it learns from use: each `ask` that reads text rewards what the reader cited of the passages that
+    it read, and the memory keeps the matrices (`engram.memory.methods`) until something is forgotten: they hold traces
+    of what was asked, and start from zero then. `recall` alone teaches nothing. Untaught, it is the embedder's cosine
+    with a little noise.
+
     Parameters
     ----------
-    pool: K, hits that are looked at. top: M, hits that are given. temperature: tau. baseline: b.
+    pool: K, hits that are looked at. top: M, hits that are given where a call asks for no number. temperature: tau.
+    baseline: b.
     rate: eta. batch: answers to a step. noise: scale of the Gumbel noise; 0 picks the best. seed: of the noise.
 
     Departs from the paper: the noise is scaled by 0.02, because scores of unit vectors span a few tenths and
-    Gumbel(0, 1) would make the choice among 20 nearly a random one. Steps sum over the batch.
+    Gumbel(0, 1) would make the choice among 20 nearly a random one. Steps sum over the batch. Who cites is any reader:
+    one that reads fewer passages than were picked is not taken to refuse the rest.
 
     >>> made = RetrospectiveReflection(top=1)
     >>> hits = [Hit(id="a", text="The ferry is late.", score=1.0), Hit(id="b", text="The boat is red.", score=0.5)]
@@ -74,22 +81,29 @@ class RetrospectiveReflection:
         self._steps: Floats = np.zeros((2, 0, 0))
         self._answers = 0
 
-    def order(self, query: str, hits: Sequence[Hit], embedder: Embedder) -> list[Hit]:
-        """The `top` hits of the first `pool`, best first, each with its score as adapted."""
-        hits = list(hits[: self.pool])
+    def order(self, query: str, hits: Sequence[Hit], embedder: Embedder, top: int | None = None) -> list[Hit]:
+        """The `top` hits of the first `pool` (or `top`, if more), best first, each with its score as adapted."""
+        top = top or self.top
+        hits = list(hits[: max(self.pool, top)])
         if not hits:
             return []
         scores = self._read(query, hits, embedder)[2]
-        best = np.argsort(-scores, kind="stable")[: self.top]
+        best = np.argsort(-scores, kind="stable")[:top]
         return [hits[i].model_copy(update={"score": float(scores[i])}) for i in best]
 
-    def learn(self, query: str, hits: Sequence[Hit], cited: Collection[str], embedder: Embedder) -> None:
-        """Take in which ids an answer cited, of the hits that `order` was given for it and picked from."""
-        hits = list(hits[: self.pool])
+    def learn(
+        self, query: str, hits: Sequence[Hit], cited: Collection[str], embedder: Embedder, top: int | None = None
+    ) -> None:
+        """Take in which ids an answer cited, of the hits that `order` was given for it and picked from.
+
+        `top` is how many of those picked were read for the answer.
+        """
+        top = top or self.top
+        hits = list(hits[: max(self.pool, top)])
         if not hits:
             return
         q, m, scores = self._read(query, hits, embedder)
-        picked = np.argsort(-scores, kind="stable")[: self.top]
+        picked = np.argsort(-scores, kind="stable")[:top]
         chances = np.exp((scores - scores.max()) / self.temperature)
         chances /= chances.sum()
         gain = np.array([(1.0 if hits[i].id in cited else -1.0) - self.baseline for i in picked])
@@ -121,12 +135,13 @@ class RetrospectiveReflection:
         q, m = vectors[0], vectors[1:]
         if self._weights.shape[1] == 0:
             self._weights, self._steps = np.zeros((2, len(q), len(q))), np.zeros((2, len(q), len(q)))
-        if self._weights.shape[1] != len(q):
+        turned = self._weights
+        if turned.shape[1] != len(q):
             raise BadInput(
-                f"this reranker learned in {self._weights.shape[1]} dimensions, the embedder gives {len(q)}; "
+                f"this reranker learned in {turned.shape[1]} dimensions, the embedder gives {len(q)}; "
                 "use the embedder it learned with"
             )
-        scores = (m + m @ self._weights[1].T) @ (q + self._weights[0] @ q)
+        scores = (m + m @ turned[1].T) @ (q + turned[0] @ q)
         if self.noise:
             rng = np.random.default_rng([self.seed, self._answers, zlib.crc32(clean.encode())])
             scores = scores + self.noise * rng.gumbel(size=len(hits))

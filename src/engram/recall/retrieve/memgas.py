@@ -20,6 +20,7 @@ from engram.recall.write.gist import keywords, summaries
 Floats = NDArray[np.float64]
 EVERY = 1 << 30
 KINDS = 4
+VIEWS = 4
 
 
 class Shelf(Protocol):
@@ -31,17 +32,36 @@ class Shelf(Protocol):
 
     def all(self, state: Any = "active") -> list[Engram]: ...
 
+    def changed(self) -> Any: ...
+
 
 @dataclass(frozen=True)
 class Bank:
     """The memories of one view in the order they came; unit `4 i + g` is memory i as session, turns, summary, keywords.
 
-    `vectors` (4 M, d) of the units, `ties` (4 M, 4 M) 1 where two are associated.
+    `vectors` (4 M, d) of the units, `ties` (4 M, 4 M) true where two are associated, `least` (4 M,) how alike the last
+    of its candidates is to each.
     """
 
     memories: tuple[tuple[Engram, ...], ...]
     vectors: Floats
-    ties: Floats
+    ties: NDArray[Any]
+    least: Floats | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What is kept of a view: when it was built, of which engrams, and for each text that was encoded who said it."""
+
+    changed: Any
+    seen: frozenset[str]
+    bank: Bank | None
+    texts: dict[str, frozenset[str]]
+
+    def left(self, there: set[str]) -> View:
+        """The view without anything that was made of engrams that are gone."""
+        texts = {t: ids for t, ids in self.texts.items() if ids <= there}
+        return View(self.changed, self.seen, self.bank if self.seen <= there else None, texts)
 
 
 class MemGAS:
@@ -56,6 +76,9 @@ class MemGAS:
 
     A is the graph of associations, columns summing to 1: a new unit is tied to those of its `candidates` most similar
     earlier units that fall to the upper of two Gaussians fitted to their similarities.
+
+    Nothing is learned. The first search encodes everything; what it made is kept until the store changes, and then only
+    what is new is encoded, and only units that it comes near are tied anew. A `Memory` keeps the object (`Methods`).
 
     Parameters
     ----------
@@ -100,7 +123,8 @@ class MemGAS:
         self.damping = damping
         self.first = first
         self.each = each
-        self._last: tuple[Any, frozenset[str], Bank] | None = None
+        self._store: Shelf | None = None
+        self._views: dict[str, View] = {}
         self._known: dict[str, Floats] = {}
 
     def search(
@@ -135,7 +159,7 @@ class MemGAS:
         like = dict(store.dense(vector, EVERY, at, where))
         if not like:
             return []
-        bank = self._bank(store, embedder, like)
+        bank = self._bank(store, embedder, like, repr((at, sorted((where or {}).items(), key=str))))
         scores = self.scores(bank, vector)
         order = np.argsort(-scores, kind="stable").tolist()
         return [(sorted(bank.memories[i], key=lambda e: -like[e.id]), float(scores[i])) for i in order]
@@ -173,53 +197,90 @@ class MemGAS:
         named = {int(n) for n in re.findall(r"\d{1,6}", told)}
         return [h for n, h in enumerate(hits, 1) if n in named] or list(hits)
 
-    def _bank(self, store: Shelf, embedder: Embedder, seen: dict[str, float]) -> Bank:
-        """The memories of what may be seen; kept until that changes."""
-        view = frozenset(seen)
-        if self._last is None or self._last[0] is not store or self._last[1] != view:
-            grouped: dict[tuple[str | None, str], list[Engram]] = {}
-            for engram in store.all(state=None):
-                if engram.id in view:
-                    key = (engram.owner, f"source {engram.source}" if engram.source else f"id {engram.id}")
-                    grouped.setdefault(key, []).append(engram)
-            memories = tuple(tuple(sorted(es, key=lambda e: e.position)) for es in grouped.values())
-            vectors = self._units(memories, embedder.encode)
-            self._last = store, view, Bank(memories, vectors, self._ties(vectors))
-        return self._last[2]
+    def _bank(self, store: Shelf, embedder: Embedder, seen: dict[str, float], name: str = "") -> Bank:
+        """The memories of what may be seen; kept until the store changes, and then built from what was kept."""
+        changed, ids = store.changed(), frozenset(seen)
+        views, known = (self._views, self._known) if self._store is store else ({}, {})
+        old = views.get(name)
+        if old is not None and old.bank is not None and (old.changed, old.seen) == (changed, ids):
+            return old.bank
+        grouped: dict[tuple[str | None, str], list[Engram]] = {}
+        there: set[str] = set()
+        for engram in store.all(state=None):
+            if engram.state in ("active", "superseded"):
+                there.add(engram.id)
+            if engram.id in ids:
+                key = (engram.owner, f"source {engram.source}" if engram.source else f"id {engram.id}")
+                grouped.setdefault(key, []).append(engram)
+        memories = tuple(tuple(sorted(es, key=lambda e: e.position)) for es in grouped.values())
+        vectors, known, texts = self._units(memories, embedder.encode, known)
+        before = old.bank if old is not None and old.bank is not None and _goes_on(old.bank, memories) else None
+        ties, least = self._ties(vectors, before)
+        bank = Bank(memories, vectors, ties, least)
+        kept = {n: v.left(there) for n, v in views.items() if n != name}
+        kept = {**dict(list(kept.items())[1 - VIEWS :]), name: View(changed, ids, bank, texts)}
+        told = {t for v in kept.values() for t in v.texts}
+        self._store, self._views, self._known = store, kept, {t: v for t, v in known.items() if t in told}
+        return bank
 
-    def _units(self, memories: Sequence[Sequence[Engram]], encode: Callable[[Sequence[str]], Any]) -> Floats:
-        """The vectors (4 M, d) of all units; what was encoded for the last view is not encoded again."""
+    def _units(
+        self, memories: Sequence[Sequence[Engram]], encode: Callable[[Sequence[str]], Any], known: dict[str, Floats]
+    ) -> tuple[Floats, dict[str, Floats], dict[str, frozenset[str]]]:
+        """The vectors (4 M, d) of all units, those of all texts, and who said each; what is known is not encoded."""
         turns = [[f"{e.speaker}: {e.text}" if e.speaker else e.text for e in m] for m in memories]
         whole = ["\n".join(t) for t in turns]
         bare = ["\n".join(e.text for e in m) for m in memories]
         short, words = summaries(bare), keywords(bare)
-        texts = list(dict.fromkeys([*whole, *short, *words, *(t for m in turns for t in m)]))
-        new = [t for t in texts if t not in self._known]
-        fresh = dict(zip(new, np.asarray(encode(new), np.float64), strict=True)) if new else {}
-        self._known = {t: fresh[t] if t in fresh else self._known[t] for t in texts}
+        texts: dict[str, frozenset[str]] = {}
+        for m, said, *made in zip(memories, turns, whole, short, words, strict=True):
+            texts |= dict.fromkeys(made, frozenset(e.id for e in m))
+            texts |= {t: frozenset((e.id,)) for t, e in zip(said, m, strict=True)}
+        new = [t for t in texts if t not in known]
+        if new:
+            known = {**known, **dict(zip(new, np.asarray(encode(new), np.float64), strict=True))}
         rows = []
         for n, said in enumerate(turns):
-            mean = np.mean([self._known[t] for t in said], 0)
-            rows += [self._known[whole[n]], mean, self._known[short[n]], self._known[words[n]]]
-        return np.stack(rows)
+            mean = np.mean([known[t] for t in said], 0)
+            rows += [known[whole[n]], mean, known[short[n]], known[words[n]]]
+        return np.stack(rows), known, texts
 
-    def _ties(self, vectors: Floats) -> Floats:
-        """The symmetric matrix (4 M, 4 M) of associations."""
-        like = vectors @ vectors.T
+    def _ties(self, vectors: Floats, before: Bank | None = None) -> tuple[NDArray[np.bool_], Floats]:
+        """The symmetric matrix (4 M, 4 M) of associations, and how alike the last candidate of each unit is.
+
+        Of a bank whose memories come first in these, the ties are kept of all units that nothing changed near.
+        """
         n, start = len(vectors), self.first * KINDS
-        ties = np.zeros((n, n))
-        if n <= start:
-            return ties
+        ties: NDArray[np.bool_] = np.zeros((n, n), bool)
+        least = np.full(n, -np.inf)
         rows = np.arange(start, n)
-        earlier = np.arange(n) < (rows // KINDS * KINDS)[:, None]
-        order = np.argsort(np.where(earlier, -like[start:], np.inf), 1, kind="stable")[:, : self.candidates]
-        found = higher(np.take_along_axis(like[start:], order, 1), np.take_along_axis(earlier, order, 1))
-        at, column = np.nonzero(found)
-        ties[rows[at], order[at, column]] = 1.0
-        return np.maximum(ties, ties.T)
+        if before is not None and before.least is not None:
+            m = len(before.vectors)
+            ties[:m, :m], least[:m] = np.tril(before.ties), before.least
+            moved = np.flatnonzero((vectors[:m] != before.vectors).any(1))
+            near = np.maximum(before.vectors @ before.vectors[moved].T, vectors[:m] @ vectors[moved].T)
+            touched = np.isin(np.arange(m), moved)
+            touched |= ((near >= least[:m, None] - 1e-9) & (moved < np.arange(m)[:, None] // KINDS * KINDS)).any(1)
+            rows = np.concatenate([np.flatnonzero(touched), np.arange(m, n)])
+            rows = rows[rows >= start]
+            ties[rows] = False
+        if len(rows):
+            like = vectors[rows] @ vectors.T
+            earlier = np.arange(n) < (rows // KINDS * KINDS)[:, None]
+            order = np.argsort(np.where(earlier, -like, np.inf), 1, kind="stable")[:, : self.candidates]
+            chosen, given = np.take_along_axis(like, order, 1), np.take_along_axis(earlier, order, 1)
+            least[rows] = np.where(given.all(1) & (given.shape[1] == self.candidates), chosen[:, -1], -np.inf)
+            at, column = np.nonzero(higher(chosen, given))
+            ties[rows[at], order[at, column]] = True
+        return np.logical_or(ties, ties.T), least
 
 
-def pagerank(ties: Floats, start: Floats, damping: float) -> Floats:
+def _goes_on(bank: Bank, memories: Sequence[Sequence[Engram]]) -> bool:
+    """Whether these memories are those of a bank and further ones; of a memory the first engram says which it is."""
+    firsts = [m[0].id for m in bank.memories]
+    return firsts == [m[0].id for m in memories[: len(firsts)]]
+
+
+def pagerank(ties: NDArray[Any], start: Floats, damping: float) -> Floats:
     """Personalised PageRank (n,) of an undirected graph: where a walk is found that restarts by `start`.
 
     x = (1 - damping) r + damping (A x + r * what stands on units without ties)
@@ -228,10 +289,11 @@ def pagerank(ties: Floats, start: Floats, damping: float) -> Floats:
     [0.4444, 0.2222, 0.3333]
     """
     degree = ties.sum(0)
-    passed = ties / np.where(degree > 0, degree, 1.0)
+    to, of = np.nonzero(ties)
     x = start
     while True:
-        after = (1 - damping) * start + damping * (passed @ x + start * x[degree == 0].sum())
+        passed = np.bincount(to, ties[to, of] * x[of] / degree[of], len(x))
+        after = (1 - damping) * start + damping * (passed + start * x[degree == 0].sum())
         if np.abs(after - x).max() < 1e-12:
             return after
         x = after

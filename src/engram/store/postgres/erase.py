@@ -45,6 +45,7 @@ def erase(db: Server, terms: Terms, ids: Sequence[str]) -> None:
         for table in ("vectors", "events", "engrams"):
             db.execute(f"DELETE FROM {table} WHERE row = ANY (?)", (rows,))
         empty_details(db, [t for t in said if len(t) >= SHORT])
+        history.unlearn(db)
         counts = terms.count([e.indexed for e in gone])
         stems = sorted({term for one in counts for term, _ in one})
         db.execute("DELETE FROM postings WHERE term = ANY (?) AND row = ANY (?)", (stems, rows))
