@@ -99,6 +99,43 @@ def test_experience_is_updated_in_its_place(memory: Memory) -> None:
     assert memory.check() == []
 
 
+def test_what_is_not_told_to_be_expected_is_expected_from_what_is_kept(memory: Memory) -> None:
+    def said(text: str) -> list[str]:
+        told = [{"text": text, "asked": "What will you drink?"}]
+        return [e.text for e in memory.remember(told, update="violation-of-expectation")]
+
+    assert said("Green tea, please.") == ["What will you drink? Green tea, please."]
+    assert said("Green tea, please. It rains.") == []
+    assert said("Cold beer.") == ["What will you drink? Cold beer."]
+
+
+def test_solved_problems_reach_the_writer_they_are_for(memory: Memory) -> None:
+    posed = {"question": "Ann has 3 pens and gets 4. How many?", "answer": "7"}
+    (made,) = memory.remember([{**posed, "rationale": "3 + 4 = 7."}], write="arm-rag")
+    assert made.text == f"{posed['question']}\nAnswer: 3 + 4 = 7."
+    assert (made.question, made.answer) == (posed["question"], "7")
+    (plain,) = memory.remember([{**posed, "answer": "8"}], write="atomic-facts")
+    assert (plain.question, plain.answer) == (posed["question"], "8")
+
+
+def test_a_reader_that_drafts_has_its_draft_looked_up(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engram.core.protocols import Generation
+
+    prompts: list[str] = []
+
+    class Drafts:
+        def generate(self, asked: Any, **_: Any) -> Any:
+            prompts.append(asked[0][-1]["content"])
+            return [[Generation("The ferry takes rye bread.")] for _ in asked]
+
+    monkeypatch.setattr(Memory, "subject", Drafts())
+    memory.remember([*(f"Boat {n} needs red varnish." for n in range(9)), "Rye bread wants caraway."])
+    said = memory.ask("What needs varnish?", form="text", reader="adapt-retrieve-revise")
+    assert len(prompts) == 2
+    assert "Evidence 1: Rye bread wants caraway." in prompts[1]
+    assert said.form == "text"
+
+
 @pytest.mark.parametrize("name", named("reader", "answer"))
 def test_every_reader_is_reached_through_ask(memory: Memory, name: str) -> None:
     memory.remember(["The red boat needs varnish."])

@@ -105,16 +105,16 @@ def answer(
         form = "text"
     if form != "weights":
         reads = _reader(memory, reader)
+        draft = {"draft": reads.draft(memory.subject, question)} if hasattr(reads, "draft") else {}
+        asked = draft.get("draft") or question
         # rerankers put hits as they are to be read, so no more are asked for than the reader reads
-        hits, given = find(memory, question, min(k, getattr(reads, "passages", k)) if method else k, method=method)
+        hits, given = find(memory, asked, min(k, getattr(reads, "passages", k)) if method else k, method=method)
         if hits and (form == "text" or _relevant(memory, question, hits)):
-            said: Answer = reads.answer(memory.subject, question, hits)
+            said: Answer = reads.answer(memory.subject, question, hits, **draft)
             memory.used(h.id for h in said.hits)
             for name, pool in given:
-                vectors = _Vectors(
-                    memory.embedder, [question.encode("utf-8", "ignore").decode(), *(h.text for h in pool)]
-                )
-                memory.methods.learn(name, question, pool, {h.id for h in said.hits}, vectors, len(hits))
+                vectors = _Vectors(memory.embedder, [asked.encode("utf-8", "ignore").decode(), *(h.text for h in pool)])
+                memory.methods.learn(name, asked, pool, {h.id for h in said.hits}, vectors, len(hits))
             return said
         if form == "text":
             return Answer(text="", form="none")

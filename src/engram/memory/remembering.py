@@ -68,11 +68,14 @@ def _retold(memory: Memory, op: Op) -> bool:
 def written(memory: Memory, source: Any, writer: str | None, progress: Progress | None) -> list[Engram]:
     """What a source says, as engrams not yet stored, by the writer of this name; pairs and engrams are what they are.
 
-    Where the model is an endpoint, a writer asks it; else rules write.
+    Where the model is an endpoint, a writer asks it; else rules write. One whose business are pairs is given them.
     """
-    if writer is None or writer == "chunks" or is_pairs(source) or is_engrams(source):
+    if writer is None or writer == "chunks" or is_engrams(source):
         return drafted(source, memory.now())
-    ops = made(memory, writer, "writer", "write").write(source, memory.endpoint)
+    method = made(memory, writer, "writer", "write")
+    if is_pairs(source) and not getattr(method, "takes_pairs", False):
+        return drafted(source, memory.now())
+    ops = method.write(source, memory.endpoint)
     if progress:
         progress("writing", len(ops), len(ops))
     return [named(op.engram, memory.now()) for op in ops if op.engram is not None]

@@ -24,7 +24,8 @@ class AdaptRetrieveRevise:
     passages: k, hits that are read. draft_tokens, max_tokens: of the draft and of the answer.
 
     Departs from the paper: nowhere in the three steps; teaching the drafter is left to `Memory.learn`. Where draft and
-    answer are of one subject, it revises itself.
+    answer are of one subject, as in `Memory.ask`, it revises itself; before anything was taught, its draft is what the
+    model came with.
 
     >>> made = AdaptRetrieveRevise(passages=1)
     >>> made.prompt("Who sails?", "Ann.", [Hit(id="a", text="Ben sails.", score=1.0)])[1]["content"]

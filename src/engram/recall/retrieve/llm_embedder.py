@@ -50,7 +50,10 @@ class LLMEmbedder:
 
     with i the vector of the instruction and "below" by the reward: where rewards lie close their order is learned,
     where one stands out it is contrastive learning (graded, or stabilised, distillation). Batches are of one task,
-    because negatives of other tasks teach nothing. Not fitted, it is the embedder's cosine.
+    because negatives of other tasks teach nothing.
+
+    Not fitted, it is the embedder's cosine. Nothing teaches it by itself: lessons are given to `fit`, and a `Memory`
+    keeps the map until something is forgotten.
 
     Parameters
     ----------
@@ -65,12 +68,15 @@ class LLMEmbedder:
     paced by task (v3). The reward ranks the right output among outputs given, not sampled. Copies of a query's own
     candidates in its batch are not its negatives.
 
-    >>> from engram.models.embedder import HashEmbedder
-    >>> made = LLMEmbedder(rank=8, steps=60)
-    >>> told = [Lesson("", "boat", ("ship", "boat yard")), Lesson("", "bread", ("loaf", "bread bin"))]
-    >>> made.fit(told, HashEmbedder())
-    >>> bool(made.mapped("boat", HashEmbedder()) @ HashEmbedder().encode(["ship"])[0] > 0.01)
-    True
+    >>> import tempfile
+    >>> from engram import Memory
+    >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
+    ...     _ = memory.remember(["A ship sails.", "A boat yard is shut."])
+    ...     told = [Lesson("", "boat", ("ship", "boat yard")), Lesson("", "bread", ("loaf", "bread bin"))]
+    ...     memory.methods.get("llm-embedder").fit(told, memory.embedder)
+    ...     memory.methods.keep("llm-embedder")
+    ...     memory.recall("boat", k=1, method="llm-embedder")[0].text
+    'A ship sails.'
 
     References: Zhang et al. 2023, arXiv:2310.07554, equations 1 to 3 and stabilised distillation (v1), equation 4 and
     rank-aware reward (v3); FlagOpen/FlagEmbedding, llm_embedder/src/retrieval/modeling_dense.py.

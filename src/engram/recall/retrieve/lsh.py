@@ -59,7 +59,8 @@ class LSH:
 
     Departs from the paper: it opens one bucket and no more; here others follow until k are found, unless `fill` is
     off. It does not say how many buckets it has. What may be seen is asked of the store by an exact scan, so the
-    buckets here narrow the answer and save no time; `Buckets` is what an index of one's own is made of.
+    buckets here narrow the answer and save no time; `Buckets` is what an index of one's own is made of. Nothing is
+    learned; the buckets of what was seen are kept with the object, which a `Memory` keeps.
 
     >>> LSH(buckets=7)
     Traceback (most recent call last):
@@ -73,9 +74,7 @@ class LSH:
         if probes < 1:
             raise BadInput(f"probes={probes}: at least 1 bucket must be opened; the default is 1")
         self.buckets, self.probes, self.fill, self.seed = buckets, probes, fill, seed
-        self._store: Index | None = None
-        self._hashed: Buckets | None = None
-        self._table: dict[str, int] = {}
+        self._kept: tuple[Index, Buckets, dict[str, int]] | None = None
 
     def search(
         self,
@@ -107,12 +106,13 @@ class LSH:
 
     def _hash(self, store: Index, ids: Sequence[str], dimension: int) -> tuple[dict[str, int], Buckets]:
         """The bucket of each of these engrams; only new ones are hashed, by their cosines with the axes."""
-        if self._store is not store or self._hashed is None or len(self._hashed.axes) != dimension:
-            self._store, self._table = store, {}
-            self._hashed = Buckets(dimension, self.buckets, seed=self.seed)
-        new = [i for i in ids if i not in self._table]
+        kept = self._kept
+        if kept is None or kept[0] is not store or len(kept[1].axes) != dimension:
+            kept = self._kept = store, Buckets(dimension, self.buckets, seed=self.seed), {}
+        _, hashed, table = kept
+        new = [i for i in ids if i not in table]
         if new:
-            columns: list[dict[str, Any]] = [store.cosine(axis, new) for axis in self._hashed.axes.T]
+            columns: list[dict[str, Any]] = [store.cosine(axis, new) for axis in hashed.axes.T]
             projected = np.array([[c[i] for c in columns] for i in new])
-            self._table |= dict(zip(new, self._hashed.ranked(projected)[:, 0].tolist(), strict=True))
-        return self._table, self._hashed
+            table |= dict(zip(new, hashed.ranked(projected)[:, 0].tolist(), strict=True))
+        return table, hashed

@@ -1,4 +1,23 @@
-"""Published memory systems, whole: which methods of a paper write, update, search, rerank and read together."""
+"""Published memory systems, whole: which methods of a paper write, update, search, rerank and read together.
+
+Some learn. Which do, from what, and what they do before:
+
+- `reflective-memory` learns from use: each `Memory.ask` that reads text rewards what the answer cites, and `recall`
+  follows. Before, it orders by the embedder's cosine with a little noise.
+- `rememberer`, `in-memory-learning` and `violation-of-expectation` learn from what is remembered, if it comes with what
+  they need to know (`task`, `observation`, `action`, `reward`; `guess`, `right`; `asked`); other texts pass unchanged.
+  What they learned are engrams, which `recall` finds. What these say of the next action, thing or message is a call:
+  `memory.methods.get("rememberer").weigh(...)`, `.get("in-memory-learning").infer(...)`,
+  `.get("violation-of-expectation").expect(...)`, each shown in the docstring of its class.
+- `arm-rag` keeps solved problems: pairs with a `rationale`, or solved by the endpoint. It learns nothing else.
+- `adapt-retrieve-revise` drafts with the memory's weights, so it is taught by `Memory.learn`.
+- `llm-embedder`, a retriever in no system, must be fitted, `memory.methods.get("llm-embedder").fit(...)`, and is the
+  embedder's cosine before.
+- All others learn nothing and work at once. `memgas`, `lsh` and `think-in-memory` keep what they computed for the next
+  call, as long as the memory is open.
+
+What was learned in matrices is in the memory's store (`engram.memory.methods`) and is dropped by `forget`.
+"""
 
 from __future__ import annotations
 

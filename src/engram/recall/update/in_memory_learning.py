@@ -51,6 +51,18 @@ class InMemoryLearning:
     is given, which gets the old notes with each batch unless `momentum` is 0. Without one, induction is counting, and
     momentum a number. Read were the abstract and summaries, which leave batch size and momentum open.
 
+    It learns from what is remembered; `infer` asks the notes, which `recall` finds too. Without notes it knows nothing
+    of any kind, and scores all alike.
+
+    >>> import tempfile
+    >>> from engram import Memory
+    >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
+    ...     seen = [("It has fur.", "zog", True), ("It can fly.", "zog", False)]
+    ...     told = [{"text": t, "guess": g, "right": r} for t, g, r in seen]
+    ...     _ = memory.remember(told, update="in-memory-learning")
+    ...     learner = memory.methods.get("in-memory-learning")
+    ...     [round(learner.infer(memory.store, text, ["zog", "wug"])[0], 1) for text, _, _ in seen]
+    [0.7, -0.7]
     >>> told = {"guess": "zog", "right": True}
     >>> op = Op(kind="add", engram=Engram(id="1", text="It has fur. It can fly.", created="", metadata=told))
     >>> counted([op.engram])["zog"]["It has fur."]

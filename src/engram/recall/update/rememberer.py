@@ -71,6 +71,17 @@ class Rememberer:
     Without one, an action seems likely by the words it shares with the task. It cannot draw analogies, so words of a
     moment's task that stand where this task has others give way to those (`carried`).
 
+    It learns from what is remembered, and whoever acts asks it what that says (`weigh`, `exemplars`); without
+    experience it weighs by the words alone.
+
+    >>> import tempfile
+    >>> from engram import Memory
+    >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
+    ...     step = {"task": "bring tea", "observation": "a door", "action": "open", "reward": 1.0}
+    ...     _ = memory.remember([{"text": "bring tea: a door", "source": "a try", **step}], update="rememberer")
+    ...     asked = "bring tea", "a door", ["open", "knock"]
+    ...     [round(s) for s in memory.methods.get("rememberer").weigh(memory.store, memory.embedder, *asked)]
+    [8, 0]
     >>> learner = Rememberer(steps=2, gamma=0.5)
     >>> learner.target([1.0, 1.0, 4.0], 0, 8.0), learner.target([1.0, 1.0, 4.0], 1, 8.0)
     (3.5, 3.0)

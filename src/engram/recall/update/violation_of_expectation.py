@@ -28,7 +28,8 @@ class ViolationOfExpectation:
                    -mean log p(message | what was said before it, facts recalled for it), with one (nats per token)
 
     A message comes as an addition with the user as its owner; its metadata has `asked`, what was said to the user,
-    `expected`, the message that was expected then (`expect`; none is a surprise), and `before`, if more was known. The
+    `expected`, the message that was expected then ("" is a surprise; where it is left out, what `expect` says of what
+    is kept), and `before`, if more was known. The
     facts of a message that surprises are added, each with what was asked, so that it can be understood alone; those
     that are known, or were expected, are not. The message itself is passed. What has no such metadata passes unchanged.
 
@@ -45,6 +46,17 @@ class ViolationOfExpectation:
     compares; rules write the facts unless `derive` is set. Without a subject the replies to questions like this one are
     expected.
 
+    It learns from what is remembered: what was kept of a user makes the next expectations, and without any of it
+    every message is a surprise.
+
+    >>> import tempfile
+    >>> from engram import Memory
+    >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
+    ...     said = {"text": "Green tea, please.", "asked": "What will you drink?"}
+    ...     _ = memory.remember([said], update="violation-of-expectation")
+    ...     keeps = memory.methods.get("violation-of-expectation")
+    ...     keeps.expect(memory.store, memory.embedder, "What will you drink?")
+    'Green tea, please.'
     >>> from engram.models.embedder import HashEmbedder
     >>> told = {"asked": "What will you drink?", "expected": "Coffee, please."}
     >>> said = Engram(id="1", text="Green tea for me.", owner="ann", created="", metadata=told)
@@ -85,7 +97,7 @@ class ViolationOfExpectation:
             if op.kind != "add" or op.engram is None or not isinstance(told.get("asked"), str):
                 out.append(op)
                 continue
-            expected = str(told.get("expected") or "")
+            expected = self._expected(view, embedder, op.engram, subject)
             surprised = self._surprised(view, embedder, op.engram, expected, subject)
             new = self._new(view, embedder, op.engram, expected, subject, out) if surprised else []
             out += new
@@ -144,6 +156,14 @@ class ViolationOfExpectation:
         told = [before, "What is known about the user:\n" + "\n".join(f"- {e.text}" for e in known) if known else ""]
         asks = f"The user is asked: {asked}\nWrite the user's reply."
         return [{"role": "user", "content": "\n\n".join(t for t in (*told, asks) if t)}]
+
+    def _expected(self, view: Kept, embedder: Embedder, message: Engram, subject: Subject | None) -> str:
+        """The message that was expected, as it is told, or as what is kept of its user lets expect it."""
+        told = message.metadata
+        if "expected" in told:
+            return str(told["expected"] or "")
+        before = str(told.get("before") or "")
+        return self.expect(view, embedder, str(told["asked"]), subject, owner=message.owner, before=before)
 
     def _surprised(
         self, view: Kept, embedder: Embedder, message: Engram, expected: str, subject: Subject | None

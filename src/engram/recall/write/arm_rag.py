@@ -66,11 +66,26 @@ class ArmRAG:
     order in which things are met, not at random, so that two problems of one structure become alike. The rationale is
     no part of the key, and examples are compared with a query that is obfuscated alike.
 
+    Nothing is learned but what is kept. Behind a `Memory` solved problems are found in their own words, because its
+    index has the texts: obfuscation is for an index of one's own, made of `keys` and asked by `query`.
+
+    >>> import tempfile
+    >>> from engram import Memory
+    >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
+    ...     posed = {"question": "Ann has 3 pens and gets 4. How many?", "answer": "7", "rationale": "3 + 4 = 7."}
+    ...     _ = memory.remember([posed], write="arm-rag")
+    ...     new = "Bo has 2 pens and gets 5. How many?"
+    ...     solved = [h.text for h in memory.recall(new, k=1)]
+    ...     print(memory.methods.get("arm-rag").prompt(new, solved).split("\\n\\n")[1])
+    Question: Ann has 3 pens and gets 4. How many?
+    Answer: 3 + 4 = 7.
     >>> obfuscate("Ann has 3 boxes of pens. How many pens does Ann have?")
     'Ada has 3 daxes of wugs. How many wugs does Ada have?'
 
     References: Melz 2023, arXiv:2311.04177; https://github.com/ericmelz/arm-rag, util.py and obfuscator.py.
     """
+
+    takes_pairs = True  # pairs of question and answer are what it writes about; other writers leave them as they are
 
     def __init__(
         self, *, copies: int = 5, keep: int = 1, temperature: float = 1.0, tokens: int = 96, obfuscated: bool = True
