@@ -55,27 +55,32 @@ class Kept:
 def bench(
     dialogues: Sequence[Dialogue], embedder: Embedder, *, k: int = 10, told: Told | None = None
 ) -> dict[str, Any]:
-    """Recall of turns and sessions by every retriever; see `table` for what is in it."""
+    """Recall of turns and sessions by every retriever; see `table` for what is in it.
+
+    "ranked" knows who speaks; the others, which do not, read the speaker's name before each turn.
+    """
     once = Remembered(embedder)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         kept = []
         for n, dialogue in enumerate(dialogues):
-            kept.append(_keep(dialogue, Path(folder) / f"{n}.db", once))
+            kept.append(_keep(dialogue, Path(folder) / f"{n}", once))
             if told:
                 told("reading", n + 1, len(dialogues))
         stored, embedding = time.perf_counter() - started, once.seconds
-        read = len(once.known)
+        named = [_keep(d, Path(folder) / f"named-{n}", once, named=True) for n, d in enumerate(dialogues)]
+        read, spent = len(once.known), once.seconds
         arms: dict[str, list[dict[str, Any]]] = {name: [] for name in (*PLAIN, "ranked")}
         learned, parts = _learned(kept, once, k, told)
         for n, one in enumerate(kept):
-            for name, searcher in {**PLAIN, "ranked": Ranked(weights=learned[n % len(learned)])}.items():
-                arms[name] += [_ask(one, probe, searcher, once, k) for probe in one.dialogue.probes]
+            ranker = Ranked(weights=learned[n % len(learned)])
+            for name, searcher, store in (*((a, s, named[n]) for a, s in PLAIN.items()), ("ranked", ranker, one)):
+                arms[name] += [_ask(store, probe, searcher, once, k) for probe in one.dialogue.probes]
             if told:
                 told("asking", n + 1, len(kept))
-        for one in kept:
+        for one in (*kept, *named):
             one.store.close()
-    asking = (once.seconds - embedding) / max(1, len(once.known) - read) * 1e3
+    asking = (once.seconds - spent) / max(1, len(once.known) - read) * 1e3
     tables = {name: table(rows, k) for name, rows in arms.items()}
     return {
         "bench": "recall",
@@ -94,12 +99,12 @@ def bench(
     }
 
 
-def _keep(dialogue: Dialogue, path: Path, embedder: Remembered) -> Kept:
+def _keep(dialogue: Dialogue, path: Path, embedder: Remembered, *, named: bool = False) -> Kept:
+    """A dialogue in a store of its own, each turn's text with its speaker's name before it or not."""
+    texts = [f"{t.speaker}: {t.text}" if named and t.speaker else t.text for t in dialogue.turns]
     engrams = [
-        Engram(
-            id=f"t{n}", text=t.text.strip() or "…", source=t.session, position=t.place, speaker=t.speaker, created=""
-        )
-        for n, t in enumerate(dialogue.turns)
+        Engram(id=f"t{n}", text=x.strip() or "…", source=t.session, position=t.place, speaker=t.speaker, created="")
+        for n, (t, x) in enumerate(zip(dialogue.turns, texts, strict=True))
     ]
     store = Store(path, dimension=embedder.dimension)
     return Kept(dialogue, store, [e.id for e in store.add(engrams, embedder.encode([e.text for e in engrams]))])
