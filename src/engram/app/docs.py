@@ -237,20 +237,29 @@ def _strategies() -> dict[str, str]:
 
 def _overheads(found: dict[str, Any]) -> str:
     """What a step takes under every strategy, beside plain fine-tuning in the same run."""
-    rows: list[tuple[str, ...]] = []
-    for name, row in sorted(found["strategies"].items(), key=lambda item: item[1].get("ratio", 1e9)):
-        if "error" in row:
-            rows.append((f"`{name}`", row["error"], "", "", ""))
-            continue
-        sizes = (f"{row[k] / 2**20:,.0f} MiB" for k in ("state_bytes", "peak_rss_bytes"))
-        rows.append((f"`{name}`", f"{row['ratio']:.2f}", f"{row['seconds_around']:.1f} s", *sizes))
     head = ("strategy", "time of a step", "around the stage", "state kept", "peak memory")
+    rows = sorted(found["strategies"].items(), key=lambda item: item[1].get("ratio", 1e9))
+    tables = [
+        _table(
+            head, [_overhead(n.removeprefix("digits:"), row) for n, row in rows if n.startswith("digits:") == digits]
+        )
+        for digits in (False, True)
+    ]
     note = f"{found['note']} " if "note" in found else ""
     words = (
         f"{note}Second of two stages, {found['steps']} steps of {found['batch']} examples, {found['model']}, "
         f"threads: {found['threads']}; time beside plain fine-tuning, which ran before, between and after."
     )
-    return f"## What a step costs\n\n{words}\n\n{_table(head, rows)}"
+    small = "Those that serve classifiers alone, on a perceptron that learns ten digits in two halves:"
+    some = any(n.startswith("digits:") for n, _ in rows)
+    return f"## What a step costs\n\n{words}\n\n{tables[0]}" + (f"\n\n{small}\n\n{tables[1]}" if some else "")
+
+
+def _overhead(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    if "error" in row:
+        return f"`{name}`", row["error"], "", "", ""
+    sizes = (f"{row[k] / 2**20:,.0f} MiB" for k in ("state_bytes", "peak_rss_bytes"))
+    return f"`{name}`", f"{row['ratio']:.2f}", f"{row['seconds_around']:.1f} s", *sizes
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -34,7 +34,8 @@ class LoKI(Strategy):
         paper); None takes the earlier stages', and trains everything while there are none.
     samples: examples attributed at most, drawn at random. steps: m, 7.
     signed: take the lowest attributions, as the authors' code does, instead of the smallest.
-    chosen: rows by weight name, as `owed` finds them once for a model; None finds them in every stage.
+    chosen: rows by weight name, as `owed` finds them once for a model; None finds them in every stage, in `steps`
+        passes for every layer and batch: 662 s for 40 examples and SmolLM2-135M on one thread.
 
     Departs from the paper: attributions count by magnitude, for the lowest are strongly negative: rows that bear on
     answers as much as the highest (in SmolLM2-135M silencing the lowest hundredth raises the loss by 535%, the highest

@@ -30,6 +30,9 @@ class OGD(Strategy):
     samples: examples that the leading directions are taken from (3000 in the paper); 0 keeps the gradients
         of `directions` random examples as they are, which is OGD.
 
+    A step is multiplied twice with all directions of all earlier stages, hundreds of vectors as long as the weights:
+    on a small perceptron it takes 2.5 to 2.7 times as long as plain training, and more with every stage.
+
     Departs from the paper: the optimizer's step is projected instead of the gradient, for Adam would turn
     it back; principal directions are uncentred, as in the paper's analysis.
 

@@ -27,7 +27,8 @@ class LongContextRAG(Study):
     Tried: three more seeds, as the first three gave 0.056 with limits of -0.05 and 0.16 (all six: 0.062, -0.01 and
     0.14). Of 24 questions only the third whose right passage is ranked second moves to an end; ranked first it stays,
     and ranked third it goes from the third place to the second, so the two ends bring a third of what they differ
-    from the middle by at the most.
+    from the middle by at the most. With four facts to a passage, which makes the middle worse still, the last place is
+    read at 0.33 where the first is at 0.42, so what is second gains less by moving there.
     """
 
     claim = "what stands at the ends of a context is used more than the middle, and reordering passages so helps"

@@ -32,8 +32,10 @@ class Feynman(Study):
     (twice for once the rest), the tasks of new documents (as in the authors' data; without them it answers a little
     less), and 32 old questions beside the new documents in PIT, as in the authors' scripts.
 
-    Tried: with so many steps old knowledge is lost by every method, at lower rates too; with half as many again mixed
-    training that shows the new documents twice as often answers as much as Self-Tuning or more.
+    Tried: with so many steps old knowledge is lost by every method, at lower rates too: of 0.82 of the old questions
+    0.11 to 0.25 are answered after any of them, and none after continued pre-training (seeds 0 to 2). With half as many
+    steps again mixed training that shows the new documents twice as often answers as much as Self-Tuning or more. On
+    the three seeds Self-Tuning is first of all each time, by 0.02 to 0.20, which three seeds cannot tell from chance.
     """
 
     claim = "documents learned by Self-Tuning are answered best in closed-book questions, and old knowledge stays"
