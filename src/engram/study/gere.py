@@ -29,7 +29,7 @@ class Margins(Study):
     learning rate for all; the weights of TM (of 1, 3, 10, 100 and dynamic) and of KL (of 1) and the steps of a task (of
     80 and 200) were chosen on seed 100.
     The tasks alone do not show the margin loss above KL (0.67 and 0.67 of seeds 0 to 2), general ability does (0.63 and
-    0.54); the criterion is on the mean of both, as the paper's F1 is.
+    0.54); the criterion is on the mean of both.
     Tried on seed 100: in 80 steps a task TM keeps far more general ability whatever its weight (0.64 to 0.80 of 0.96;
     labels 0.34, KL 0.38) and learns each task less well, so that the average over tasks falls from 0.61 with labels
     alone to 0.52 with a weight of 3, 0.48 with 10 and 0.26 with 100. In 200 steps all learn their tasks: general
