@@ -42,37 +42,15 @@ def move(
     as_json: Json = False,
 ) -> None:
     """Move a memory to another store; killed midway, run it again."""
-    from engram.store import move as moving
-    from engram.store.backup import alone
-    from engram.store.opening import kept, point
-    from engram.store.sqlite import Store
+    from engram.store import transfer
+    from engram.store.opening import kept
 
     home = _home(folder, namespace)
-    held = kept(home)
-    if target == "folder":
-        if held is None:
-            raise BadInput(f"{home.path} has its engrams in its own file already; give an address to move them to")
-        from engram.store.postgres.address import Address
-        from engram.store.postgres.replace import drop
-
-        with bars(as_json) as told, _open(folder, namespace, store) as source, Store(home) as copy:
-            found = moving.move(source, copy, progress=told)
-        point(home, None)
-        drop(Address.read(store or held), home)
-    else:
-        from engram.store.postgres.address import Address
-        from engram.store.postgres.store import PostgresStore
-
-        address = Address.read(target)
-        if held is not None:
-            raise BadInput(f"{home.path} has its engrams in {held}; move them to 'folder' first")
-        alone(home.database)
-        with bars(as_json) as told, Store(home) as source, PostgresStore(address, home) as there:
-            found = moving.move(source, there, progress=told)
-        alone(home.database)  # whoever has the file open would go on adding to what is about to be deleted
-        point(home, address.public)
-        for name in ("memory.db", "memory.db-wal", "memory.db-shm"):
-            (home.path / name).unlink(missing_ok=True)
+    with bars(as_json) as told:
+        if target == "folder":
+            found = transfer.to_folder(home, store, progress=told)
+        else:
+            found = transfer.to_server(home, target, progress=told)
     _note_namespaces(folder, namespace, "were not moved with it; move each with --namespace")
     _tell({"moved": kept(home) or str(home.database), **found}, as_json)
 

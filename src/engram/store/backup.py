@@ -14,7 +14,8 @@ from engram.core.errors import BadInput, Busy, Damaged
 from engram.store.base import AnyStore
 from engram.store.events import now
 from engram.store.folder import Folder
-from engram.store.move import copy_weights, flush, move, refuse_unfinished, summary
+from engram.store.index import KEY, Index, files
+from engram.store.move import LEFT, copy_weights, flush, move, refuse_unfinished, summary
 from engram.store.opening import kept, point
 from engram.store.sqlite import Store
 
@@ -45,6 +46,7 @@ def backup(store: AnyStore, path: str | Path, *, progress: Progress | None = Non
             with closing(link), closing(copy):
                 link.backup(copy, pages=4096, sleep=0.001)
             with Store(scratch) as copied:
+                copied.set_setting(KEY, [])
                 copy_weights(store.folder, copied.folder)
                 found = _sound(copied, path)
         else:
@@ -64,8 +66,8 @@ def restore(
 
     Until then nothing is touched: the backup is unpacked beside it, its log, tables, vectors and weights
     are checked, and for PostgreSQL it is first moved into a schema of its own, which then takes the
-    name. Gives the number of rows by table and the digest. Raises `Damaged` for a backup that is not
-    sound, `Busy` when another process has the memory open.
+    name. The index files of what was replaced are deleted. Gives the number of rows by table and the digest.
+    Raises `Damaged` for a backup that is not sound, `Busy` when another process has the memory open.
     """
     path, home = Path(path).expanduser(), folder if isinstance(folder, Folder) else Folder(folder)
     if not path.is_file():
@@ -78,6 +80,8 @@ def restore(
         shutil.copyfile(path, scratch / "memory.db")
         _unpack(scratch / "memory.db", scratch / "weights")
         with Store(scratch) as copy:
+            copy.set_setting(KEY, [])
+            copy.db.execute("DELETE FROM settings WHERE key = ?", (LEFT,))
             found = _sound(copy, path)
             copy.set_setting(BACKUPS, {**copy.setting(BACKUPS, {}), str(path.resolve()): now()})
             copy_weights(copy.folder, home)
@@ -86,6 +90,8 @@ def restore(
 
                 replace(copy, wanted, home, progress=progress)
                 point(home, kept(home) or wanted)
+                for file in files(home.path):
+                    file.unlink()
         if wanted is None:
             alone(scratch / "memory.db")
             if home.database.exists():
@@ -93,6 +99,8 @@ def restore(
             flush(scratch / "memory.db")
             os.replace(scratch / "memory.db", home.database)
             flush(home.path)
+            with Store(home) as restored:
+                Index(restored.db).drop([])
     return found
 
 

@@ -260,6 +260,12 @@ class Index:
             os.close(handle)
 
 
+def files(folder: Path) -> list[Path]:
+    """The index files in a memory's folder, in force or not."""
+    place = folder / "index"
+    return sorted(place.iterdir()) if place.is_dir() else []
+
+
 def unit(blobs: Sequence[bytes]) -> NDArray[np.float32]:
     """Stored vectors (n, d) scaled to length 1; one of zeros stays."""
     block = np.frombuffer(b"".join(blobs), np.float32).reshape(len(blobs), -1)

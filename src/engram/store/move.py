@@ -22,7 +22,10 @@ Progress = Callable[[str, int, int], None]
 MOVING = "moving"
 """The setting that a store has while it is an unfinished copy: where from, and how far."""
 
-_OWN = (MOVING, DUE, KEY, GONE)
+LEFT = "left"
+"""The setting that names the schema a memory has been moved from, until that is dropped."""
+
+_OWN = (MOVING, LEFT, DUE, KEY, GONE)
 _TABLES = {
     "events": ("seq", "kind, row, engram, at, payload"),
     "versions": ("place", "id, payload"),
@@ -80,6 +83,26 @@ def refuse_unfinished(store: AnyStore) -> None:
         raise Conflict(
             f"{store.place} is an unfinished copy of {state['from']}; run the same engram store command again"
         )
+
+
+def refuse_missing(source: AnyStore, target: AnyStore, batch: int = 1000) -> None:
+    """Raise `Conflict` unless the log of `target` begins with all of that of `source`, but for what was erased since.
+
+    So `source` is an older state of the same memory, and may go.
+    """
+    gone = {name for (name,) in target.db.rows("SELECT engram FROM events WHERE kind = 'erased'")}
+
+    def told(store: AnyStore) -> Iterator[tuple[Any, ...]]:
+        for rows in _pages(store, "events", batch):
+            yield from (r[1:5] for r in rows if r[3] not in gone)
+
+    theirs = told(target)
+    for ours in told(source):
+        if next(theirs, None) != ours:
+            raise Conflict(
+                f"{source.place} holds what {target.place} does not ({ours[0]} {ours[2]} at {ours[3]}); nothing was "
+                "deleted: compare the two, and remove the one you do not want yourself"
+            )
 
 
 def summary(store: AnyStore, batch: int = 1000) -> dict[str, Any]:
