@@ -215,7 +215,7 @@ def test_where_filters_fields_and_metadata(store: AnyStore, make) -> None:
         [
             make("a", "boat 1", source="s", metadata={"user": "u1", "n": 1, "ok": True, "we'ird \"key": "x"}),
             make("b", "boat 2", source="t", metadata={"user": "u2", "n": 2, "list": ["u1"]}),
-            make("c", "boat 3", source="t", speaker="Ann", metadata={"user": None}),
+            make("c", "boat 3", source="t", speaker="Ann", metadata={"user": None, "n": 2**70}),
         ],
         np.ones((3, 4)),
     )
@@ -231,6 +231,11 @@ def test_where_filters_fields_and_metadata(store: AnyStore, make) -> None:
         ({"speaker": None}, {"a", "b"}),
         ({"id": "c"}, {"c"}),
         ({"user": "nobody"}, set()),
+        ({"n": 2**70}, {"c"}),
+        ({"n": 2**70 + 1}, set()),
+        ({"position": 2**70}, set()),
+        ({"position": 10**400}, set()),
+        ({"source": 2**70}, set()),
         ({}, {"a", "b", "c"}),
     ]:
         assert set(ids(store.lexical("boat", 9, where=where))) == expected, where

@@ -180,6 +180,7 @@ def test_unknown_ids_are_named(store: AnyStore) -> None:
         ({"metadata": {"k": object()}}, "cannot be stored"),
         ({"id": "taken", "text": "other"}, "'taken' is taken"),
         ({"valid_from": "yesterday"}, "'yesterday' is not a time"),
+        ({"id": "a,b"}, "the id 'a,b' is empty or has a comma"),
     ],
 )
 def test_values_that_cannot_be_kept_are_refused_and_nothing_is_stored(

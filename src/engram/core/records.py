@@ -31,7 +31,7 @@ class Engram(Record):
     id: str
     text: str
     source: str | None = None
-    position: int = 0
+    position: int = Field(default=0, ge=-(2**63), lt=2**63)
     speaker: str | None = None
     owner: str | None = None
     at: str | None = None

@@ -67,8 +67,8 @@ class AnyStore(ABC):
 
         Gives one engram per engram given: the same text, source, owner, question and answer as an
         active one gives that one, with the forms of both. Raises `BadInput` for an empty text, a
-        NUL character or lone surrogate in a text, a used id, or vectors that are not finite or of
-        another dimension; then nothing is stored.
+        NUL character or lone surrogate in a text, an id that is empty, used or has a comma (lists of ids are
+        kept with commas between), or vectors that are not finite or of another dimension; then nothing is stored.
         """
 
     @abstractmethod
@@ -289,3 +289,14 @@ class AnyStore(ABC):
     @abstractmethod
     def rebuild(self) -> None:
         """Make the table of engrams and the full-text index anew from the event log."""
+
+
+def vet(engrams: Sequence[Engram]) -> None:
+    """Raise `BadInput` for an id (of a parent, too) that cannot stand in a list, and a position past 64 bits."""
+    for e in engrams:
+        for name in (e.id, *e.parents):
+            if not name.strip() or "," in name:
+                whose = "the id" if name == e.id else f"a parent of engram {e.id!r} has the id"
+                raise BadInput(f"{whose} {name!r} is empty or has a comma; give an id without, such as 'note-7'")
+        if not -(2**63) <= e.position < 2**63:
+            raise BadInput(f"the position of engram {e.id!r} is {e.position}; give one of at most 64 bits")

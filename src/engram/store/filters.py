@@ -181,14 +181,23 @@ def equal(where: dict[str, Any]) -> tuple[str, list[Any]]:
             continue
         if not (value is None or isinstance(value, str | int | float)) or key in ("forms", "metadata"):
             raise BadInput(f"where={{{key!r}: {value!r}}}: give one value for a field or a metadata key")
+        large = isinstance(value, int) and not -(2**63) <= value < 2**63
         if key in _COLUMNS and value is None:
             parts.append(f"e.{key} IS NULL")
+        elif large and key == "position":
+            parts.append("false")
         elif key in _COLUMNS:
             parts.append(f"e.{key} = ?")
-            values.append(value)
+            values.append(str(value) if large else value)
         elif value is None:
             parts.append("NOT EXISTS (SELECT 1 FROM json_each(e.metadata) AS m WHERE m.key = ? AND m.type <> 'null')")
             values.append(key)
+        elif large:  # SQLite has no such numbers, but JSON does
+            parts.append(
+                "EXISTS (SELECT 1 FROM json_each(e.metadata) AS m WHERE m.key = ? AND m.type = 'integer'"
+                " AND e.metadata -> m.fullkey = ?)"
+            )
+            values += [key, str(value)]
         else:
             parts.append(
                 "EXISTS (SELECT 1 FROM json_each(e.metadata) AS m WHERE m.key = ? AND m.value = ?"

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from engram.core.errors import BadInput, Busy, Full
 from engram.core.records import Brief, Engram, Form, State
 from engram.store import check, erase, events, history
-from engram.store.base import KEEP, NEWEST, AnyStore
+from engram.store.base import KEEP, NEWEST, AnyStore, vet
 from engram.store.database import Database
 from engram.store.folder import Folder
 from engram.store.search import Search
@@ -78,10 +78,11 @@ class Store(AnyStore):
 
         Gives one engram per engram given: the same text, source, owner, question and answer as an
         active one gives that one, with the forms of both. Raises `BadInput` for an empty text, a
-        NUL character or lone surrogate in a text, a used id, or vectors that are not finite or of
-        another dimension; then nothing is stored.
+        NUL character or lone surrogate in a text, an id that is empty, used or has a comma (lists of ids are
+        kept with commas between), or vectors that are not finite or of another dimension; then nothing is stored.
         """
         engrams = list(engrams)
+        vet(engrams)
         blobs = events.blobs(vectors, len(engrams), self.dimension)
         if not engrams:
             return []

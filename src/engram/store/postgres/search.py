@@ -225,5 +225,5 @@ def _as_kept(key: str, value: Any) -> Any:
         return value if isinstance(value, str) else str(int(value) if isinstance(value, bool) else value)
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return float("nan")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from engram.core.errors import BadInput, Busy, EngramError, Full
 from engram.core.records import Brief, Engram, Form, State
 from engram.store import history
-from engram.store.base import KEEP, NEWEST, AnyStore, Ranked, Where
+from engram.store.base import KEEP, NEWEST, AnyStore, Ranked, Where, vet
 from engram.store.erase import DUE
 from engram.store.events import blobs
 from engram.store.folder import Folder
@@ -105,6 +105,7 @@ class PostgresStore(AnyStore):
     def add(self, engrams: Sequence[Engram], vectors: ArrayLike | None = None) -> list[Engram]:
         """Store engrams, see the contract; past `exact` vectors the first to notice makes their index."""
         engrams = list(engrams)
+        vet(engrams)
         given = blobs(vectors, len(engrams), self.dimension)
         if not engrams:
             return []
