@@ -56,6 +56,11 @@ def test_an_old_value_may_come_back(memory: Memory) -> None:
     )
     assert len({e.id for e in in_one_go}) == 3
     assert [e.state for e in in_one_go] == ["superseded", "superseded", "active"]
+    again = memory.remember(
+        [{"text": f"Marta drives a {c}.", "at": f"2025-0{n}-01", "key": "car"} for n, c in enumerate("BABA", 1)]
+    )
+    assert len({e.id for e in (*in_one_go, *again)}) == 7
+    assert [e.state for e in again] == ["superseded", "superseded", "superseded", "active"]
 
 
 def test_a_key_belongs_to_one_owner(memory: Memory) -> None:

@@ -1,8 +1,7 @@
-"""Moving between stores, killed or not; backups; bulk import."""
+"""Moving between stores, killed or not; backups."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -17,7 +16,6 @@ from engram.core.errors import BadInput, Busy, Conflict, Damaged
 from engram.core.records import Certificate, Item, Result, Version
 from engram.store.backup import BACKUPS, backup, restore
 from engram.store.base import AnyStore
-from engram.store.intake import import_lines
 from engram.store.move import MOVING, move, refuse_unfinished, summary
 from engram.store.opening import kept, open_store, point
 from engram.store.sqlite import Store
@@ -225,56 +223,6 @@ def test_restoring_under_an_open_store_is_busy(tmp_path: Path, make) -> None:
         with pytest.raises(Busy, match="another process"):
             restore(tmp_path / "b.db", tmp_path / "brain")
         assert store.check() == []
-
-
-def lines(size: int, **more) -> list[str]:
-    return [json.dumps({"text": f"line {i}", "page": i, **more}) for i in range(size)]
-
-
-def test_lines_are_imported_once_in_batches(store: AnyStore) -> None:
-    told = []
-    done = import_lines(store, lines(25), batch=10, progress=lambda what, n, of: told.append(n))
-    assert (done, told) == ({"lines": 25, "new": 25}, [10, 20, 25])
-    assert import_lines(store, iter(lines(30)), batch=10) == {"lines": 30, "new": 5}
-    assert store.all()[3].metadata == {"page": 3}
-    assert import_lines(store, [json.dumps({"text": "v", "vector": [1, 0, 0, 0], "owner": "o"})])["new"] == 1
-    assert store.dense([1, 0, 0, 0], 2)[0][1] == 1.0
-    made = import_lines(store, ['{"text": "w"}'], embed=lambda texts: np.eye(4)[1:2])
-    assert (made["new"], store.dense([0, 1, 0, 0], 1)[0][1]) == (1, 1.0)
-    assert store.check() == []
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ("{", "line 13 is no JSON"),
-        ('{"note": 1}', "line 13 has no text"),
-        ("", "line 13 is empty"),
-        ('{"text": "x", "vector": [1, 2, 3, 4]}', "line 13 has a vector, unlike line 1"),
-        ('{"text": "x", "position": "first"}', "line 13: position may not be 'first'"),
-        ('{"text": "x\\u0000"}', "lines 11 to 15: the text of engram"),
-    ],
-)
-def test_a_line_that_cannot_be_used_is_named_and_what_was_before_it_kept(store: AnyStore, bad: str, message) -> None:
-    told = lines(15)
-    told[12] = bad
-    with pytest.raises(BadInput, match=message):
-        import_lines(store, told, batch=10)
-    assert store.count() == 10
-
-
-def test_lines_are_read_no_faster_than_they_are_stored(store: AnyStore) -> None:
-    read = 0
-
-    def endless():
-        nonlocal read
-        for line in lines(500):
-            read += 1
-            yield line
-            assert read - store.count() <= 50
-
-    import_lines(store, endless(), batch=50)
-    assert store.count() == 500
 
 
 def test_a_folder_names_its_store_without_the_password(postgres, tmp_path: Path, make) -> None:

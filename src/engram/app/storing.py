@@ -101,7 +101,7 @@ def take(
 ) -> None:
     """Add engrams from lines of JSON, a batch at a time."""
     from engram.memory import Memory
-    from engram.store.intake import import_lines
+    from engram.memory.intake import import_lines
 
     home = _home(folder, namespace)
     try:
@@ -109,7 +109,7 @@ def take(
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}); give a file with JSON lines") from error
     with lines, bars(as_json) as told, Memory.open(home.path, store=store) as memory:
-        found = import_lines(memory.store, lines, embed=memory.embed, batch=batch, progress=told)
+        found = import_lines(memory, lines, batch=batch, progress=told)
     _tell(found, as_json)
 
 

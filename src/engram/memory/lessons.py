@@ -14,6 +14,7 @@ from engram.core.errors import BadInput
 from engram.core.protocols import Prompt
 from engram.core.records import Engram, Item
 from engram.exam.recall import ask
+from engram.store.events import seconds
 
 if TYPE_CHECKING:
     from engram.models.lm import LanguageModel
@@ -55,13 +56,23 @@ def is_engrams(source: Any) -> bool:
 
 def drafted(source: Any, created: str) -> list[Engram]:
     """What a source holds, as engrams not yet stored; ids depend on content alone."""
-    if is_engrams(source):
-        return list(source)
-    if is_pairs(source):
-        return engrams_of(source, created)
+    if is_engrams(source) or is_pairs(source):
+        return timed(list(source) if is_engrams(source) else engrams_of(source, created))
     from engram.recall.write.chunks import Chunks
 
     return [named(d, created) for d in Chunks().write(source)]
+
+
+def timed(engrams: list[Engram]) -> list[Engram]:
+    """These engrams, if all their times are times; `BadInput` else, for what is stored must be comparable for ever."""
+    for e in engrams:
+        for field in ("at", "valid_from", "valid_to", "created"):
+            try:
+                seconds(getattr(e, field))
+            except BadInput as error:
+                told = f"{field} of {e.text[:40]!r} is {getattr(e, field)!r}, not a time"
+                raise BadInput(f"{told}; write it as 2026-11-20 or 2026-11-20T06:30:00Z") from error
+    return engrams
 
 
 def named(engram: Engram, created: str | None = None) -> Engram:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,16 +94,21 @@ def made(memory: Memory, name: str, kind: str, verb: str) -> Any:
 def keep(memory: Memory, drafts: Sequence[Engram], vectors: Vectors) -> list[Engram]:
     """Add drafts and settle what is current of their keys; call it inside a transaction."""
     stored: list[Engram] = []
-    for start, end in _runs(drafts):
+    for start, end in _runs(memory, drafts):
         part, keyless = _renamed(memory, [_dated(memory, d) for d in drafts[start:end]])
         added = memory.store.add(part, vectors[start:end])
         settle(memory.store, added)
         for one, since in keyless.items():
             memory.store.update([one], state="superseded", valid_to=since)
         stored += added
-    if any(d.speaker for d in drafts) and not memory.store.setting("speakers"):
-        memory.store.set_setting("speakers", True)
+    note_speakers(memory, drafts)
     return stored
+
+
+def note_speakers(memory: Memory, engrams: Sequence[Engram]) -> None:
+    """Have a memory know that it holds what somebody said, which is searched in another way."""
+    if any(e.speaker for e in engrams) and not memory.store.setting("speakers"):
+        memory.store.set_setting("speakers", True)
 
 
 def history(memory: Memory, what: str) -> list[Engram]:
@@ -185,14 +191,27 @@ def _taken(memory: Memory, present: Present, ops: Sequence[Op]) -> None:
         present.keep(op, vector)
 
 
-def _runs(drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:
-    """Parts to store one after the other, so that a fact that is told again after another is stored again."""
-    start, told = 0, set[tuple[str, str | None]]()
+def _runs(memory: Memory, drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:
+    """Parts to store one after the other, so that a fact that is told again after another is stored again.
+
+    What holds when a part begins, or was told in it, would be taken for the same; what is another thing in the same
+    words has the same id until the first of them is stored.
+    """
+    often = Counter((d.key, d.owner) for d in drafts if d.key is not None)
+    lines = [memory.store.keyed(key, owner) for (key, owner), times in often.items() if times > 1 and key is not None]
+    held = {digest(e) for line in lines for e in line if e.state == "active"}
+    start, told, places, ids = 0, set[bytes](), set[tuple[str, str | None]](), set[str]()
     for n, d in enumerate(drafts):
-        if (d.id, d.owner) in told and (d.key is not None or d.speaker is not None or d.valid_to is not None):
+        code = digest(d)
+        again = d.key is not None and (code in told or (code in held and (d.key, d.owner) in places))
+        if again or (code not in told and d.id in ids):
             yield start, n
-            start, told = n, set()
-        told.add((d.id, d.owner))
+            held |= told
+            start, told, places, ids = n, set(), set(), set()
+        told.add(code)
+        ids.add(d.id)
+        if d.key is not None:
+            places.add((d.key, d.owner))
     yield start, len(drafts)
 
 
