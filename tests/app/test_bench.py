@@ -73,6 +73,22 @@ def test_bad_arms_and_sizes_are_refused_before_anything_runs() -> None:
     assert "multiple of 40" in str(done.exception)
 
 
+@pytest.mark.parametrize("place", ["none/table.json", "."])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(bench, "apart", lambda name, job: pytest.fail("ran"))
+    monkeypatch.setattr("engram.world.dialogues.read", lambda path: pytest.fail("read"))
+    there = str(tmp_path / place)
+    for given in (
+        ["learn", "hft", *JOB, "--out"],
+        ["learn", "hft", *JOB, "--picture"],
+        ["recall", "--data", "x", "--out"],
+    ):
+        done = CliRunner().invoke(app, ["bench", *given, there])
+        assert f"{given[-1]} {there} cannot be written; give a file" in str(done.exception)
+
+
 def test_the_recommended_arm_recalls_enough_and_costs_least() -> None:
     arms = {"a": row(1.0, 0.02), "b": row(0.97, 0.005), "c": row(0.96, 0.002), "d": row(0.94, 0.0), "e": {"error": "x"}}
     assert bench.recommended(arms) == "c"

@@ -75,6 +75,14 @@ def test_longmemeval_is_a_dialogue_for_each_question(tmp_path: Path) -> None:
         row["question_type"],
     )
     assert two.probes[0].category == "abstention"
+    for lacking in ("haystack_session_ids", "question_type"):
+        file.write_text(json.dumps([row, {k: v for k, v in row.items() if k != lacking}]))
+        with pytest.raises(BadInput, match=rf"lme\.json: entry 1 has no '{lacking}'; give"):
+            read(file)
+    for more in ({"haystack_dates": ["2023/05/01"]}, {"haystack_sessions": 5}):
+        file.write_text(json.dumps([row, {**row, **more}]))
+        with pytest.raises(BadInput, match=r"lme\.json: entry 1 is no dialogue"):
+            read(file)
 
 
 def test_what_is_no_dialogue_is_refused_with_the_formats(tmp_path: Path) -> None:
@@ -86,4 +94,8 @@ def test_what_is_no_dialogue_is_refused_with_the_formats(tmp_path: Path) -> None
         read(other)
     other.write_text("{")
     with pytest.raises(BadInput, match="is no JSON"):
+        read(other)
+    turn = {"speaker": "Ann", "dia_id": "none", "text": "Hi."}
+    other.write_text(json.dumps([{"conversation": {"session_1": [turn]}, "qa": []}, 5]))
+    with pytest.raises(BadInput, match="entry 0 is no dialogue"):
         read(other)

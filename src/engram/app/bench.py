@@ -8,6 +8,7 @@ built in pieces. Recommended is the arm that recalls enough at the least cost to
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -71,6 +72,8 @@ def learn(
     if arm is not None:
         typer.echo(json.dumps(run(arm, model=model, facts=facts, stages=stages, seed=seed)))
         return
+    for option, path in (("--out", out), ("--picture", picture)):
+        writable(option, path)
     job = {"model": model, "facts": facts, "stages": stages, "seed": seed}
     wanted = list(arms or [*COMBINATIONS, *(n for n in strategies() if n not in APART), *PEERS])
     for name in wanted:
@@ -113,6 +116,7 @@ def recall(
     from engram.models.embedder import load_embedder
     from engram.world.dialogues import read
 
+    writable("--out", out)
     dialogues = read(data)
     with terminal.bars(as_json) as told:
         found = {**recalling.bench(dialogues, load_embedder(embedder), k=k, told=told), "embedder": embedder}
@@ -147,6 +151,13 @@ def check(name: str) -> None:
     if name not in ("default", *PEERS):
         for part in name.split(","):
             catalogue.entry(part.strip())
+
+
+def writable(option: str, path: str | None) -> None:
+    """Refuse a place where nothing can be written before hours of work are done for it."""
+    place = None if path is None else Path(path)
+    if place is not None and (place.is_dir() or not os.access(place if place.exists() else place.parent, os.W_OK)):
+        raise BadInput(f"{option} {path} cannot be written; give a file in a folder that is there and is yours")
 
 
 def stored(path: Path, job: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,24 @@ def read(path: Path | str) -> list[Dialogue]:
         rows = rows if isinstance(rows, list) else [rows]
         keys = set(rows[0]) if rows and isinstance(rows[0], dict) else set()
         if {"conversation", "qa"} <= keys:
-            out += [_locomo(row) for row in rows]
+            out += _each(file, rows, _locomo)
         elif {"haystack_sessions", "question"} <= keys:
-            out += [_longmemeval(row) for row in rows]
+            out += _each(file, rows, _longmemeval)
         else:
             raise BadInput(f"{file} has the keys {sorted(keys)}; give a .json file of LoCoMo or LongMemEval")
+    return out
+
+
+def _each(file: Path, rows: list[Any], one: Callable[[Any], Dialogue]) -> list[Dialogue]:
+    """Every entry of a file as a dialogue; `BadInput` names the first that is none, and what it lacks."""
+    out = []
+    for n, row in enumerate(rows):
+        try:
+            out.append(one(row))
+        except KeyError as error:
+            raise BadInput(f"{file}: entry {n} has no {error}; give the file as its publisher ships it") from error
+        except (TypeError, ValueError, AttributeError, StopIteration) as error:
+            raise BadInput(f"{file}: entry {n} is no dialogue ({error}); give it as its publisher ships it") from error
     return out
 
 
