@@ -151,7 +151,8 @@ class _User:
 def _message(e: Exchange, expected: str) -> Op:
     """A user's message with what came before it and what was expected."""
     told = {"asked": e.asked, "expected": expected, "before": _usual(e)}
-    return Op(kind="add", engram=Engram(id=f"{e.asked} {e.message}", text=e.message, created="", metadata=told))
+    name = f"{e.asked} {e.message}".replace(",", "")
+    return Op(kind="add", engram=Engram(id=name, text=e.message, created="", metadata=told))
 
 
 def _usual(e: Exchange) -> str:
