@@ -36,13 +36,13 @@ def statement(text: str, write: str | None = None, **given: str | None) -> Any:
     empty = [k for k, v in fields.items() if not v.strip()]
     if empty:
         raise BadInput(f"--{empty[0].replace('_', '-')} is {fields[empty[0]]!r}; give some words, or leave it out")
-    if any(d.source for d in drafted(text, "")):
+    if any(d.source for d in drafted(text)):
         raise BadInput(
             f"{flags} would be said of every line of the file {text!r}; give one statement as text, "
             'or write a .jsonl file with a line for each, such as {"text": "...", "key": "...", "at": "..."}'
         )
     told = [{"text": text, **fields}]
-    made = drafted(told, "")
+    made = drafted(told)
     if "key" in fields and (write is not None or len(made) > 1):
         what = f"the writer {write} may make several engrams" if write else f"this text makes {len(made)}"
         raise BadInput(

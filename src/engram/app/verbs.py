@@ -322,10 +322,10 @@ def vet(given: dict[str, Any]) -> None:
     if "strategy" not in given:
         if given["what"] != "-":
             fields = {k: given.get(k) for k in ("key", "at", "valid_from", "valid_to", "source")}
-            drafted(statement(given["what"], given.get("write"), **fields), "")
+            drafted(statement(given["what"], given.get("write"), **fields))
         return
     source = given["source"]
-    drafted(pairs(source) if source.endswith((".json", ".jsonl")) else source, "")
+    drafted(pairs(source) if source.endswith((".json", ".jsonl")) else source)
     chosen = strategies(given["strategy"], given.get("settings") or {})
     if isinstance(chosen, str) and chosen != "default":
         make(chosen)

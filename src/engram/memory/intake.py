@@ -108,17 +108,17 @@ class Told:
         out = []
         for line in part:
             e, code = line.engram, digest(line.engram)
-            if "id" in line.given and e.id in found and digest(found[e.id]) != code:
+            if "id" in line.given and e.id in found and not _same(found[e.id], e):
                 raise BadInput(f"line {line.number}: the id {e.id!r} is taken by other content; give another")
             there = False
             if e.key is None or "id" in line.given:
-                same = [h for n in names[line.number] if (h := found.get(n)) is not None and digest(h) == code]
+                same = [h for n in names[line.number] if (h := found.get(n)) is not None and _same(h, e)]
                 there = any(h.state != "active" or set(e.forms) <= set(h.forms) for h in same)
             if e.key is not None and not there:
                 place, time = (e.key, e.owner), seconds(e.since) if line.given & _TIMES else None
                 if place not in lines:
                     lines[place], fresh[place] = self._store.keyed(*place), set()
-                same = [h for h in lines[place] if digest(h) == code]
+                same = [h for h in lines[place] if _same(h, e)]
                 if time is None:
                     there = self._often(code, place, len(same))
                 else:
@@ -138,6 +138,12 @@ class Told:
         self._last[name] = code
         self._times[code + name] += 1
         return self._times[code + name] <= times
+
+
+def _same(kept: Engram, told: Engram) -> bool:
+    """Whether what is kept is what is told; when history ended is no part of what it says."""
+    ended = {} if kept.state == "active" else {"valid_to": told.valid_to}
+    return digest(kept.model_copy(update=ended)) == digest(told)
 
 
 def _held(line: Line, time: float, same: Sequence[Engram], *, whole: bool) -> bool:

@@ -54,7 +54,7 @@ def is_engrams(source: Any) -> bool:
     return isinstance(source, list | tuple) and bool(source) and all(isinstance(s, Engram) for s in source)
 
 
-def drafted(source: Any, created: str) -> list[Engram]:
+def drafted(source: Any, created: str = "1970-01-01") -> list[Engram]:
     """What a source holds, as engrams not yet stored; ids depend on content alone."""
     if is_engrams(source) or is_pairs(source):
         return timed(list(source) if is_engrams(source) else engrams_of(source, created))

@@ -71,19 +71,14 @@ def blobs(vectors: Any, count: int, dimension: int | None) -> list[bytes] | None
 
 
 def digest(engram: Engram) -> bytes:
-    """What makes two engrams the same: text, source, owner, question, answer; key, speaker, and what they hold until.
+    """What makes two engrams the same: text, source, owner, question and answer; key and speaker; when it holds.
 
-    What is said under no key is another thing from another time on, what one speaker says at another time too. A fact
-    of a key is the same whenever it is told.
+    A fact of a key is the same whenever it is told. What is said under no key is another thing from another time on or
+    until another, and what somebody says at another time.
     """
     parts: list[Any] = [engram.text, engram.source, engram.owner, engram.question, engram.answer]
-    more = [
-        engram.key,
-        engram.speaker,
-        engram.valid_to,
-        engram.valid_from if engram.key is None else None,
-        engram.at if engram.speaker is not None else None,
-    ]
+    more = [engram.key, engram.speaker, engram.at if engram.speaker is not None else None]
+    more += [engram.valid_from, engram.valid_to] if engram.key is None else []
     return blake2b(to_json(parts + more if any(m is not None for m in more) else parts), digest_size=16).digest()
 
 
