@@ -131,3 +131,33 @@ def test_settings_are_checked() -> None:
     with pytest.raises(BadInput, match="cloze='sometimes'"):
         Pairs(cloze="sometimes")  # type: ignore[arg-type]
     assert pairs("The tower has 214 steps.", cloze="always")[1][0].startswith("Complete the sentence: ")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("Marta Kask was born in Velm.", ("Where was Marta Kask born?", "Velm")),
+        ("Marta Kask works as a bookbinder.", ("What does Marta Kask work as?", "a bookbinder")),
+        (
+            "The password of the guest network is kelpwarden.",
+            ("What is the password of the guest network?", "kelpwarden"),
+        ),
+        ("Marta Kask is married to Jonas Vell.", ("Who is Marta Kask married to?", "Jonas Vell")),
+        ("Marta Kask carries the lamp.", ("What does Marta Kask carry?", "the lamp")),
+    ],
+)
+def test_the_object_of_a_clause_is_asked_for(sentence: str, expected: tuple[str, str]) -> None:
+    assert pairs(sentence) == [expected]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The largest tide ever measured at Velm was seventeen metres.",
+        "The yearly regatta takes place in October.",
+        "What is made of engrams names its parents.",
+        "Reading a shared beginning once is what pays for the steps.",
+    ],
+)
+def test_what_does_not_parse_as_subject_verb_and_object_is_a_cloze(sentence: str) -> None:
+    assert all(question.startswith("Complete the sentence: ") for question, _ in pairs(sentence))

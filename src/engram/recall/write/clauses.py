@@ -14,7 +14,7 @@ _MORE = frozenset(
     "belongs contains lasts remains stays plays likes loves enjoys speaks studies learns grows owns earns".split()
     + "becomes moves joins comes says gives gets".split()
 )
-_PREPOSITIONS = frozenset("as at by for from in into near of off on to up with".split())
+PREPOSITIONS = frozenset("as at by for from in into near of off on to up with".split())
 _PARTICIPLE = re.compile(r"been|[a-z]+(?:ed|en|ing|orn)")
 VERBS = _BE | _MODAL | _MORE | _MORE_PAST | THIRD.keys() | PAST.keys()
 _JOINT = re.compile(r"; |,? (?:and|but) |, (?:so|while) ")
@@ -88,7 +88,7 @@ def triple(clause: str) -> tuple[str, str, str] | None:
     n = 1
     while n < len(words) - 1 and words[n - 1] in _BE and (words[n] in PARTICIPLES or _PARTICIPLE.fullmatch(words[n])):
         n += 1
-    if n < len(words) - 1 and words[n] in _PREPOSITIONS:
+    if n < len(words) - 1 and words[n] in PREPOSITIONS:
         n += 1
     return who, " ".join(words[:n]), " ".join(words[n:])
 

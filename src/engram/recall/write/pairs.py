@@ -11,6 +11,8 @@ from engram.core.errors import BadInput
 from engram.core.records import Engram
 from engram.recall.sentences import sentences
 from engram.recall.write import questions
+from engram.recall.write.clauses import PREPOSITIONS, triple
+from engram.recall.write.verbs import PARTICIPLES
 
 _FIELD = re.compile(r"^\s*(?:[-*+•]\s+)?(\*\*)?([A-Z][\w '/()-]{0,40}?)(\*\*)?:(\*\*)?\s+(\S.*)$")
 _NOT_FIELDS = frozenset("note warning example tip important nb caution remember info question answer e.g i.e".split())
@@ -19,6 +21,10 @@ _SPAN = re.compile(
     r"^(?P<lead>.+ (?:at|on|in|by|to|from|for|of|is|are|was|were|with|called|named|until|before|after|between|near))"
     r" (?P<span>\S+(?: \S+){0,5})$"
 )
+_SUBJECT = re.compile(
+    r"(?:The|An?) .+|(?!(?:What|Who|When|Where|Why|How|Every\w*|Nothing|No|All)\b)[A-Z][\w'-]+(?: [A-Z][\w'-]+)*"
+)
+_TAILED = re.compile(rf"^(?:{'|'.join(sorted(PREPOSITIONS))})\b| (?:{'|'.join(sorted(PREPOSITIONS))}) |(?: .*){{6}}")
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,10 @@ class Pairs:
     """Rules for the sentences that handbooks and reference pages are made of, and a cloze for the rest.
 
     A wrong question teaches and examines nonsense, so the rules take only what they can parse whole:
-    one clause, a known verb, a subject that is not a pronoun. Every other sentence of enough words
-    becomes a cloze whose gap is its last phrase. A question that has two answers in the document
-    gives its place to clozes, and a cloze that has two is left out. Sentences that lean on the one
-    before (It, This, ...) are left out unless their heading says what they are about.
+    one clause, a known verb, a subject that is not a pronoun. Of another sentence of one clause the object is asked
+    for, if its subject can be told; every other of enough words becomes a cloze whose gap is its last phrase. A
+    question that has two answers in the document gives its place to clozes, and a cloze that has two is left out.
+    Sentences that lean on the one before (It, This, ...) are left out unless their heading says what they are about.
 
     Parameters
     ----------
@@ -124,6 +130,8 @@ class Pairs:
                 for q, a in questions.ask(sentence[:-1], lower)
                 if a in sentence
             ]
+            if not found and self.cloze != "never":
+                found = list(_of_object(sentence, engram))
             yield from found
             if self.cloze == "always" or (self.cloze == "fallback" and not found):
                 yield from self._gap(Pair("", "", sentence, engram, "cloze"), topic)
@@ -150,6 +158,24 @@ class Pairs:
             return
         about = f' about "{topic}"' if leans else ""
         yield replace(pair, question=f"Complete the sentence{about}: {lead} ...", answer=span, kind="cloze")
+
+
+def _of_object(sentence: str, engram: str) -> Iterator[Pair]:
+    """The question for what a sentence of one clause says of its subject, where its words make one."""
+    told = triple(sentence) if questions.single(sentence[:-1]) else None
+    if told is None:
+        return
+    who, relation, what = told
+    middle = relation.split()[1:]
+    if (
+        not _SUBJECT.fullmatch(who)
+        or _TAILED.search(what)
+        or not all(w in PARTICIPLES or w in PREPOSITIONS or w.endswith(("born", "ed", "ing")) for w in middle)
+    ):
+        return
+    question = questions.asks(*told)
+    if not question.endswith(" what?"):
+        yield Pair(question, what, sentence, engram, "question")
 
 
 def _doubtful(pairs: Sequence[Pair]) -> set[str]:

@@ -10,9 +10,9 @@ from engram.core.protocols import Subject
 from engram.core.records import Engram, Op
 from engram.recall.write.atomic_facts import AtomicFacts, made_from
 from engram.recall.write.chunks import Chunks, Source
-from engram.recall.write.clauses import PERSON, triple
+from engram.recall.write.clauses import triple
 from engram.recall.write.pairs import Pairs
-from engram.recall.write.verbs import PAST, THIRD
+from engram.recall.write.questions import asks
 
 _ASKED = "Write a question for every fact of the text below, one a line, as: question | answer in words of the text\n\n"
 
@@ -94,30 +94,6 @@ class QAMemory:
             else:
                 for pair in Pairs().write([fact]):
                     yield home[fact.id], pair.question, pair.answer, pair.statement
-
-
-def asks(who: str, relation: str, what: str) -> str:
-    """The question for the object of a triple; with the gap at its end where the verb's base is not known.
-
-    >>> asks("Ann", "was born in", "1962"), asks("The ferry", "leaves from", "Velm"), asks("Bo", "likes", "eel")
-    ('When was Ann born?', 'Where does the ferry leave from?', 'Bo likes what?')
-    """
-    verb, *rest = relation.split()
-    subject = re.sub(r"^(The|A|An) ", lambda m: m[0].lower(), who)
-    last = rest[-1] if rest else ""
-    word = "What"
-    if last in ("in", "on", "at") and re.match(r"(the year )?\d", what):
-        word, rest = "When", rest[:-1]
-    elif last in ("in", "at", "near", "from") and re.match(r"[A-Z]", what):
-        word, rest = "Where", rest if last == "from" else rest[:-1]
-    elif PERSON.fullmatch(what) and last in ("to", "by", "with"):
-        word = "Who"
-    base = THIRD.get(verb) or PAST.get(verb)
-    if verb in ("is", "are", "was", "were"):
-        return " ".join([word, verb, subject, *rest]) + "?"
-    if base and verb not in ("has", "have", "had"):
-        return " ".join([word, "does" if verb in THIRD else "did", subject, base, *rest]) + "?"
-    return f"{who} {relation} what?"
 
 
 def keys(engrams: Sequence[Engram]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from engram.recall.write.clauses import PERSON
 from engram.recall.write.verbs import (
     AGENT,
     ATTRIBUTES,
@@ -63,6 +64,15 @@ def leans(sentence: str) -> bool:
     return _LEANING.match(sentence) is not None
 
 
+def single(sentence: str) -> bool:
+    """Whether a sentence is one clause that can be understood by itself.
+
+    >>> single("Marta sells tea."), single("It is late."), single("He rests when it rains.")
+    (True, False, False)
+    """
+    return not leans(sentence) and not _CLAUSE.search(sentence[0].lower() + sentence[1:])
+
+
 def ask(sentence: str, lower: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
     """(question, answer) pairs for a sentence without its full stop; none when it is not parsed whole.
 
@@ -73,7 +83,7 @@ def ask(sentence: str, lower: frozenset[str] = frozenset()) -> Iterator[tuple[st
     [('When was the Heron built?', '1962'), ('By whom was the Heron built?', 'Anna Dallmer')]
     """
     sentence = _TAIL.sub("", sentence)
-    if leans(sentence) or _CLAUSE.search(sentence[0].lower() + sentence[1:]):
+    if not single(sentence):
         return
     words = sentence.split()
     for n, word in enumerate(words[1:9], 1):
@@ -245,3 +255,39 @@ def _head(phrase: str) -> str:
 
 def _is_role(phrase: str) -> bool:
     return _head(phrase).endswith(tuple(ROLES))
+
+
+def asks(who: str, relation: str, what: str) -> str:
+    """The question for the object of a triple; with the gap at its end where the verb's base is not known.
+
+    >>> asks("Ann", "was born in", "1962"), asks("The ferry", "leaves from", "Velm"), asks("Bo", "likes", "eel")
+    ('When was Ann born?', 'Where does the ferry leave from?', 'What does Bo like?')
+    >>> asks("Bo", "has", "a dog")
+    'Bo has what?'
+    """
+    verb, *rest = relation.split()
+    subject = re.sub(r"^(The|A|An) ", lambda m: m[0].lower(), who)
+    last = rest[-1] if rest else ""
+    word = "What"
+    if last in ("in", "on", "at") and re.match(r"(the year )?\d", what):
+        word, rest = "When", rest[:-1]
+    elif last in ("in", "at", "near", "from") and re.match(r"[A-Z]", what):
+        word, rest = "Where", rest if last == "from" else rest[:-1]
+    elif PERSON.fullmatch(what) and last in ("to", "by", "with"):
+        word = "Who"
+    third = verb in THIRD or _regular(verb) is not None
+    base = THIRD.get(verb) or PAST.get(verb) or _regular(verb)
+    if verb in ("is", "are", "was", "were"):
+        return " ".join([word, verb, subject, *rest]) + "?"
+    if base and verb not in ("has", "have", "had"):
+        return " ".join([word, "does" if third else "did", subject, base, *rest]) + "?"
+    return f"{who} {relation} what?"
+
+
+def _regular(verb: str) -> str | None:
+    """The base of a third person that is formed by the rule: plays, watches, carries."""
+    if re.fullmatch(r"[a-z]{2,}ies", verb):
+        return f"{verb[:-3]}y"
+    if re.fullmatch(r"[a-z]+(?:ss|sh|ch|x|z|o)es", verb):
+        return verb[:-2]
+    return verb[:-1] if re.fullmatch(r"[a-z]{2,}[^aius\W]s", verb) else None
