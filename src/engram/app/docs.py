@@ -23,7 +23,12 @@ New facts about people who do not exist, taught in stages with as many examples 
 Recalled: at the end, over all stages. Paraphrased: in wordings not trained on. Earlier kept: of what was right when
 its stage ended. General loss: its rise on texts about other things. Quiz: common knowledge. An arm is good enough
 when it recalls 95% and general loss rises by 1% at most; recommended is the one of these that costs least, and `learn`
-does what is recommended when no strategy is named."""
+does what is recommended when no strategy is named.
+
+As many steps and new examples are read by all; what replays reads old ones beside them, which the tokens tell. The
+learning rate is 1e-4 (LoRA and O-LoRA 1e-3, TRL's LoRA 2e-4, its full fine-tuning its own 2e-5) and was not tuned arm by
+arm; that of the default, 1.7e-3, was, with all else in it, on other seeds. `trl` and `trl-lora` read each question in one
+wording, all others in many, so that their paraphrases are not compared on equal terms."""
 MADE = "<!-- Written by `make docs`; edit the source, not this page. -->\n"
 
 
@@ -220,7 +225,8 @@ def _strategies() -> dict[str, str]:
     taught.sort(key=lambda table: (-table["facts"], table["seed"]))
     if not taught:
         return {}
-    parts = [f"{MADE}# Which strategy\n\n{WHICH}"]
+    left = "; ".join(f"`{name}` {why}" for name, why in bench.APART.items())
+    parts = [f"{MADE}# Which strategy\n\n{WHICH} Not here: {left}."]
     for table in taught:
         said = f"Recommended: `{table['recommended']}`." if table["recommended"] else "None is good enough."
         rows = [bench.cells(f"`{n}`", table["arms"][n]) for n in bench.ranked(table["arms"])]
