@@ -116,7 +116,7 @@ def order(name: str, query: str, found: list[Hit], tiny: Any) -> list[Hit]:
     """Orders with whatever the reranker asks for beside query and hits."""
     made = catalogue.make(name)
     wanted = list(inspect.signature(made.order).parameters)[2:]
-    given = {"embedder": HashEmbedder(), "model": tiny, "scorer": Lengths()}
+    given = {"embedder": HashEmbedder(), "model": tiny, "scorer": Lengths(), "top": None}
     return made.order(query, found, *(given[w] for w in wanted))
 
 
