@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,22 +13,6 @@ from engram.core.errors import BadInput
 from engram.memory.intake import import_lines
 
 OPEN = {"model": "tiny", "embedder": "hash"}
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory]:
-    """A new memory in each kind of store."""
-    if request.param == "sqlite":
-        with Memory.open(tmp_path / "brain", **OPEN) as opened:
-            yield opened
-        return
-    address = request.getfixturevalue("postgres").address(f"i{uuid.uuid4().hex[:12]}")
-    with Memory.open(tmp_path / "brain", store=address, **OPEN) as opened:
-        yield opened
-    from engram.store.postgres.address import Address
-    from engram.store.postgres.replace import drop
-
-    drop(Address.read(address), opened.folder)
 
 
 def lines(size: int, **more) -> list[str]:

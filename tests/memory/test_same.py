@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engram import Memory
-
-OPEN = {"model": "tiny", "embedder": "hash"}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory]:
-    if request.param == "sqlite":
-        with Memory.open(tmp_path / "brain", **OPEN) as opened:
-            yield opened
-        return
-    from engram.store.postgres.address import Address
-    from engram.store.postgres.replace import drop
-
-    told = request.getfixturevalue("postgres").address(f"m{abs(hash(request.node.name)) % 10**12}")
-    with Memory.open(tmp_path / "brain", store=told, **OPEN) as opened:
-        yield opened
-        folder = opened.folder
-    drop(Address.read(told), folder)
 
 
 def held(folder: Path, word: str) -> list[str]:
