@@ -33,6 +33,12 @@ def test_a_forgotten_name_goes_from_keys_speakers_and_sources_too(memory: Memory
     assert memory.check() == []
 
 
+def test_a_word_that_is_the_name_of_a_file_is_forgotten_where_it_is_said(memory: Memory) -> None:
+    memory.remember([{"text": t, "source": "travel.md"} for t in ("Tea is at four.", "All travel needs a signature.")])
+    assert memory.forget("travel").passed
+    assert [e.text for e in memory.store.all(None)] == ["Tea is at four."]
+
+
 def test_the_certificate_is_refused_while_a_key_still_says_the_name(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from engram.exam import recall as exams
 from engram.exam.leak import leak
 from engram.exam.match import contains, normal
 from engram.memory.lessons import SMALL, Lesson
-from engram.memory.redact import Gone, said
+from engram.memory.redact import Gone, beside, tells
 from engram.store import trace
 from engram.store.backup import BACKUPS, unfinished
 from engram.store.events import seconds
@@ -67,7 +67,7 @@ def secrets(memory: Memory, gone: Sequence[Gone], query: str | None) -> list[str
                 found[text] = None
         for at in range(0, max(1, len(e.text) - 24), 24):
             found[e.text[at : at + 24]] = None
-        for name in re.findall(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)+", said(e)):
+        for name in re.findall(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)+", f"{e.text}\n{beside(e)}"):
             if not words.issuperset(normal(name).split()):
                 found[name] = None
     return [s for s in found if len(s.strip()) >= 3 and not contains(left, s) and s not in left]
@@ -94,9 +94,7 @@ def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Seque
     asked = [query] if query else [e.question or e.text[:200] for e in gone]
     found_again = {h.id: h for q in asked for h in memory.recall(q, k=10)}.values()
     there = memory.store.find([h.id for h in found_again])
-    hits = [
-        h for h in found_again if h.id in set(ids) or (query and h.id in there and contains(said(there[h.id]), query))
-    ]
+    hits = [h for h in found_again if h.id in set(ids) or (query and h.id in there and tells(there[h.id], query))]
     found = scan(memory.folder.path, told)
     where = ", ".join(sorted({p.name for p, _ in found})[:5])
     checks = [

@@ -18,7 +18,7 @@ from engram.memory import access, audit
 from engram.memory import recipe as recipes
 from engram.memory.learning import digest, examples, teach
 from engram.memory.lessons import Lesson, is_pairs
-from engram.memory.redact import Gone, redacted, said
+from engram.memory.redact import Gone, redacted, tells
 from engram.memory.versions import room
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def select(memory: Memory, what: Any) -> tuple[list[Engram], str | None]:
             return _with_kin([by_id[i] for i in ids], by_id), None
         if not what.strip():
             raise BadInput("asked to forget an empty text; give a query, ids, or question/answer pairs")
-        found = [e for e in known if contains(said(e), what)]
+        found = [e for e in known if tells(e, what)]
         if not found:
             raise Unknown(f"nothing here says {what!r} word for word; look with recall, then forget by id")
         return found, what

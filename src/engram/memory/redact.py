@@ -73,15 +73,23 @@ def redact(text: str, what: str) -> str | None:
 
 
 def beside(e: Engram) -> str:
-    """What an engram says besides its text, question and answer: key, speaker, source and metadata."""
+    """What an engram says besides its text, question and answer: key, speaker and metadata."""
     key = None if e.key is None or e.key.startswith("#") else e.key
-    told = (key, e.speaker, e.source, json.dumps(e.metadata, ensure_ascii=False) if e.metadata else None)
+    told = (key, e.speaker, json.dumps(e.metadata, ensure_ascii=False) if e.metadata else None)
     return " \n ".join(t for t in told if t)
 
 
-def said(e: Engram) -> str:
-    """Everything that an engram says."""
-    return " \n ".join(t for t in (e.text, e.question, e.answer, beside(e)) if t)
+def tells(e: Engram, what: str) -> bool:
+    """Whether an engram says this anywhere; the name of its source counts for several words alone.
+
+    Else to forget the word "travel" would be to forget all that a file called travel.md says.
+
+    >>> e = Engram(id="a", text="Ask first.", source="Marta Kask on travel.md", key="rules/first", created="")
+    >>> tells(e, "rules"), tells(e, "Marta Kask"), tells(e, "travel")
+    (True, True, False)
+    """
+    said = " \n ".join(t for t in (e.text, e.question, e.answer, beside(e)) if t)
+    return contains(said, what) or (len(what.split()) > 1 and contains(e.source or "", what))
 
 
 def redacted(engrams: Sequence[Engram], what: str | None, created: str) -> list[Gone]:
@@ -89,7 +97,7 @@ def redacted(engrams: Sequence[Engram], what: str | None, created: str) -> list[
     out = []
     for e in engrams:
         text = None if what is None or e.question or e.answer else redact(e.text, what)
-        if text is None or contains(beside(e), what or ""):
+        if text is None or contains(beside(e), what or "") or contains(e.source or "", what or ""):
             out.append(Gone(e))
             continue
         rest = e.model_copy(
