@@ -114,7 +114,9 @@ class Search:
                 " WHERE o.row IN ({}) ORDER BY e.position, e.row",
                 list(known),
             )
-            names = self._names(np.array(list({row for _, row in pairs if shown is None or shown[row]}), np.int64))
+            # a row past the mask is of an engram that another process has added since
+            let = {row for _, row in pairs if shown is None or (row < len(shown) and shown[row])}
+            names = self._names(np.array(list(let), np.int64))
             for one, row in pairs:
                 if row in names:
                     near[known[one]].append(names[row])

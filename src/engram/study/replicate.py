@@ -91,7 +91,8 @@ def replicate(
             failed[piece.slug] = row
             continue
         rows[piece.slug][piece.seed] = row
-        _keep(kept, piece, row)
+        if piece not in before:
+            _keep(kept, piece, row)
         if len(rows[piece.slug]) == len(seeds):
             results[piece.slug] = result(chosen[piece.slug], scale, [rows[piece.slug][s] for s in seeds])
             if done:
