@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engram.core.strategy import Stage, Step
-from engram.learn.wasserstein import Wasserstein
+from engram.learn.wasserstein import Wasserstein, distance
 from engram.train.loop import Settings, stages
 
 
@@ -48,3 +48,20 @@ def test_later_stages_are_held_to_the_first_start() -> None:
     done = list(stages(model, [data, data], [guard], Settings(steps=3, lr=0.1)))
     assert all(torch.equal(guard.start[n], p.flatten().sort().values) for n, p in first.items())
     assert done[1].history[0]["wasserstein"] > 0
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_weights_of_16_bits_are_counted_to_the_same_distance_and_pull(kind: torch.dtype) -> None:
+    drawn = torch.Generator().manual_seed(0)
+    few = torch.randn(40, generator=drawn).to(kind)
+    weights = few[torch.randint(40, (400,), generator=drawn)]  # of either sign, ten of every value
+    ordered = torch.randn(400, generator=drawn).sort().values
+    counted, sorted_ = weights.clone().requires_grad_(), weights.float().requires_grad_()
+    ours, plain = distance(counted, ordered), distance(sorted_, ordered)
+    assert ours.item() == pytest.approx(plain.item(), rel=1e-5)
+    ours.backward()
+    plain.backward()
+    for value in weights.unique():  # which of equal weights stands where is anyone's choice: their mean is not
+        mine, theirs = counted.grad[weights == value].float(), sorted_.grad[weights == value]
+        assert mine.unique().numel() == 1
+        assert mine[0].item() == pytest.approx(theirs.mean().item(), rel=2e-2, abs=2e-3)

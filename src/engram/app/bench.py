@@ -209,8 +209,8 @@ def run(arm: str, *, model: str, facts: int, stages: int, seed: int) -> dict[str
         row["general_rise"] = general.mean_loss(general.loss(lm)) / base["loss"] - 1
         row["quiz"], row["quiz_untaught"] = quiz(lm), base["quiz"]
     row["recall"] = sum(row["matrix"][-1]) / stages
-    earlier = [(row["matrix"][-1][n], row["matrix"][n][n]) for n in range(stages - 1)]
-    row["earlier_kept"] = sum(a for a, _ in earlier) / max(sum(b for _, b in earlier), 1e-9) if earlier else 1.0
+    earlier = row["matrix"][-1][:-1]
+    row["earlier_kept"] = sum(earlier) / len(earlier) if earlier else 1.0
     row["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if torch.cuda.is_available():
         row["device"] = torch.cuda.get_device_name()

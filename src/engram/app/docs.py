@@ -20,10 +20,10 @@ from engram.core import catalogue
 
 WHICH = """\
 New facts about people who do not exist, taught in stages with as many examples for every arm, then asked closed-book.
-Recalled: at the end, over all stages. Paraphrased: in wordings not trained on. Earlier kept: of what was right when
-its stage ended. General loss: its rise on texts about other things. Quiz: common knowledge. An arm is good enough
-when it recalls 95% and general loss rises by 1% at most; recommended is the one of these that costs least, and `learn`
-does what is recommended when no strategy is named.
+Recalled: at the end, over all stages. Paraphrased: in wordings not trained on. Earlier kept: the same over all stages
+but the last. General loss: its rise on texts about other things. Quiz: common knowledge. An arm is good enough when
+it recalls 95% and general loss rises by 1% at most; recommended is the one of these that costs least, and `learn` does
+what is recommended when no strategy is named.
 
 As many steps and new examples are read by all; what replays reads old ones beside them, which the tokens tell. The
 learning rate is 1e-4 (LoRA and O-LoRA 1e-3, TRL's LoRA 2e-4, its full fine-tuning its own 2e-5) and was not tuned arm

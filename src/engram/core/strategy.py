@@ -132,13 +132,15 @@ class Strategy:
     `objective` replaces the mean cross-entropy of that role) or `"step"` (then `own_step` replaces
     backward and optimizer). `serves` says which models it makes sense for. `neutral` are constructor
     arguments that make it plain fine-tuning, exactly; `biting` are those that make it act on a model
-    of two layers, where the defaults would not. The contract tests use both.
+    of two layers, where the defaults would not. The contract tests use both. `taught_at` is the rate at which
+    `Memory.learn` trains a language model with it, where that of full fine-tuning does not suit what it trains.
     """
 
     claims: frozenset[str] = frozenset()
     serves: frozenset[str] = frozenset({"lm", "classifier"})
     neutral: ClassVar[dict[str, Any]] = {}
     biting: ClassVar[dict[str, Any]] = {}
+    taught_at: ClassVar[float | None] = None
 
     # boundaries
     def begin(self, stage: Stage) -> None:

@@ -44,6 +44,7 @@ class LoRA(Strategy):
 
     claims = frozenset({"adapter"})
     neutral: ClassVar[dict[str, Any]] = {"rank": 0}
+    taught_at: ClassVar[float | None] = 1e-3
 
     def __init__(
         self, *, rank: int = 8, alpha: float = 16.0, targets: Sequence[str] | None = None, dropout: float = 0.0

@@ -42,6 +42,7 @@ class OLoRA(Strategy):
 
     claims = frozenset({"adapter"})
     neutral: ClassVar[dict[str, Any]] = {"rank": 0}
+    taught_at: ClassVar[float | None] = 1e-3
 
     def __init__(
         self,

@@ -62,10 +62,11 @@ def make(
         from engram.learn.self_replay import SelfReplay
 
         strategies.insert(0, SelfReplay(texts=_texts(lm, general)))
-    lora = any(type(s).__name__ in ("LoRA", "OLoRA") for s in strategies)
-    return Recipe(strategies, _settings(lessons, lr=1e-3 if lora else 1e-4, seed=seed), COPIES, {"strategies": kept})
+    lr = next((s.taught_at for s in strategies if s.taught_at), LR)
+    return Recipe(strategies, _settings(lessons, lr=lr, seed=seed), COPIES, {"strategies": kept})
 
 
+LR = 1e-4  # of full fine-tuning
 COPIES = 12
 VIEWS = 160
 EXPOSURES = 50
