@@ -1,15 +1,20 @@
-"""A real PostgreSQL with pgvector for the tests that want one, started once."""
+"""A real PostgreSQL with pgvector for the tests that want one, started once; and endpoints that say one thing."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -94,3 +99,35 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres(carried.utils.POSTGRES_VERSIONS[18])
     yield server
     server.stop()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable[[str], str]]:
+    """Starts an endpoint that answers everything alike, for 100 tokens read and 12 written; gives its address."""
+    with ExitStack() as open_ones:
+        yield lambda said: open_ones.enter_context(_endpoint(said))
+
+
+@contextmanager
+def _endpoint(said: str) -> Iterator[str]:
+    choice = {"message": {"content": said}, "index": 0}
+    body = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 12}}).encode()
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1#m"
+    finally:
+        server.shutdown()
+        server.server_close()

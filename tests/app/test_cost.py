@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,30 +13,9 @@ from engram.memory import Memory
 from engram.models.endpoint import Usage
 
 
-class Chat(BaseHTTPRequestHandler):
-    """Answers every request with one fact."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        choice = {"message": {"content": "Bo | is a dog."}, "index": 0}
-        body = {"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 12}}
-        sent = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(sent)))
-        self.end_headers()
-        self.wfile.write(sent)
-
-    def log_message(self, *_: Any) -> None:
-        return
-
-
 @pytest.fixture
-def url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1#m"
-    server.shutdown()
-    server.server_close()
+def url(endpoint) -> str:
+    return endpoint("Bo | is a dog.")
 
 
 def told(capsys, *arguments: str) -> tuple[int, str, str]:

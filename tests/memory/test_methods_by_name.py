@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -161,37 +158,11 @@ def test_a_method_of_another_kind_is_refused_with_nothing_stored(
     assert memory.store.count(state=None) == 0
 
 
-class Chat(BaseHTTPRequestHandler):
-    """Answers every request with two facts."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        said = "Marta Kask | runs the ferry.\nBo | is a dog."
-        body = {
-            "choices": [{"message": {"content": said}, "index": 0}],
-            "usage": {"prompt_tokens": 100, "completion_tokens": 12},
-        }
-        sent = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(sent)))
-        self.end_headers()
-        self.wfile.write(sent)
-
-    def log_message(self, *_: Any) -> None:
-        return
-
-
-def test_an_endpoint_writes_once_for_each_source_and_the_cost_is_counted(tmp_path: Path) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/v1#m"
-        with Memory.open(tmp_path / "brain", model=url, embedder="hash") as memory:
-            made = memory.remember([TEXT, "Bo is a dog, and Ann has none."], write="atomic-facts")
-            assert [e.text for e in made] == ["Marta Kask: runs the ferry.", "Bo: is a dog."]
-            assert memory.endpoint.usage.requests in (1, 2)
-            assert memory.endpoint.usage.read == 100 * memory.endpoint.usage.requests
-            assert str(memory.endpoint.usage).endswith("written")
-    finally:
-        server.shutdown()
-        server.server_close()
+def test_an_endpoint_writes_once_for_each_source_and_the_cost_is_counted(tmp_path: Path, endpoint: Any) -> None:
+    url = endpoint("Marta Kask | runs the ferry.\nBo | is a dog.")
+    with Memory.open(tmp_path / "brain", model=url, embedder="hash") as memory:
+        made = memory.remember([TEXT, "Bo is a dog, and Ann has none."], write="atomic-facts")
+        assert [e.text for e in made] == ["Marta Kask: runs the ferry.", "Bo: is a dog."]
+        assert memory.endpoint.usage.requests in (1, 2)
+        assert memory.endpoint.usage.read == 100 * memory.endpoint.usage.requests
+        assert str(memory.endpoint.usage).endswith("written")
