@@ -27,9 +27,9 @@ what is recommended when no strategy is named.
 
 As many steps and new examples are read by all; what replays reads old ones beside them, which the tokens tell. The
 learning rate is 1e-4 (LoRA, O-LoRA and SEFE 1e-3, sparse memory 0.1, TRL's LoRA 2e-4, its full fine-tuning its own
-2e-5) and was not tuned arm by arm; that of the default, 1.7e-3, was, with all else in it, on other seeds. `trl` and
-`trl-lora` read each question in one wording, all others in many, so their paraphrases are not compared on equal terms.\
-"""
+2e-5) and was not tuned arm by arm, but for sparse memory's, the best of three on another seed; that of the default,
+1.7e-3, was, with all else in it, on other seeds. `trl` and `trl-lora` read each question in one wording, all others in
+many, so their paraphrases are not compared on equal terms."""
 MADE = "<!-- Written by `make docs`; edit the source, not this page. -->\n"
 
 
