@@ -27,7 +27,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
-	    echo "engram needs Python 3.11 or newer and found none; install one, or name it: make PYTHON=/path/to/python3.11 $(or $(MAKECMDGOALS),test)" >&2; \
+	    echo "byheart needs Python 3.11 or newer and found none; install one, or name it: make PYTHON=/path/to/python3.11 $(or $(MAKECMDGOALS),test)" >&2; \
 	    exit 2; \
 	fi
 	@echo "setting up .venv (once; the downloads take a few minutes)"
@@ -55,7 +55,7 @@ bench: $(STAMP)
 	@for script in bench/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 docs: $(STAMP)
-	$(BIN)/python -m engram.app.docs
+	$(BIN)/python -m byheart.app.docs
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build dist

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engram import Memory
-from engram.app.bench import quiz, share
-from engram.exam import general
-from engram.world.people import people
+from byheart import Memory
+from byheart.app.bench import quiz, share
+from byheart.exam import general
+from byheart.world.people import people
 
 
 def main() -> None:

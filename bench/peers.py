@@ -1,4 +1,4 @@
-"""mem0 and LangGraph's stores, measured as `store.py` measures engram; runs under the peers' Python.
+"""mem0 and LangGraph's stores, measured as `store.py` measures byheart; runs under the peers' Python.
 
 PYTHON bench/peers.py mem0|langgraph-sqlite|langgraph-memory SIZE
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # what makes the texts needs NumPy alone
 
-from engram.world.notices import USER, Corpus, K, timed
+from byheart.world.notices import USER, Corpus, K, timed
 
 SINGLES = 200
 

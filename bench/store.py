@@ -2,7 +2,7 @@
 
     python bench/store.py --sizes 1000,10000,100000,1000000 [--peer-python PATH] [--peer-sizes 10000] [--out FILE]
 
-All get the same texts and the same precomputed embeddings, one thread each, in one run, one after the other. engram is
+All get the same texts and the same precomputed embeddings, one thread each, in one run, one after the other. byheart is
 measured through `Store.add` and the whole of `Hybrid.search` (words, vectors, neighbours, reading the hits), in a
 process of its own that opens the folder, so that its first search is a cold one (of the process; the system may have
 the file's pages) and its memory its own. mem0 is measured through `Memory.add(..., infer=False)` and
@@ -34,15 +34,15 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 import numpy as np
 
-from engram.world.notices import BLOCK, DIMENSION, QUERIES, Corpus, K, owner, timed
+from byheart.world.notices import BLOCK, DIMENSION, QUERIES, Corpus, K, owner, timed
 
 SINGLES = 200
 
 
 def measure(size: int) -> dict[str, Any]:
-    """engram at one size: adding and folding here, recall in a process of its own."""
-    from engram.core.records import Engram
-    from engram.store.sqlite import Store
+    """byheart at one size: adding and folding here, recall in a process of its own."""
+    from byheart.core.records import Engram
+    from byheart.store.sqlite import Store
 
     made = "2026-11-20T06:00:00+00:00"
     with tempfile.TemporaryDirectory() as folder:
@@ -94,10 +94,10 @@ def resident() -> dict[str, int]:
 
 def recall(folder: str, size: int) -> dict[str, Any]:
     """What a process that opens the folder measures."""
-    from engram.core.records import Engram
-    from engram.recall.retrieve.hybrid import Hybrid
-    from engram.recall.retrieve.ranked import Ranked
-    from engram.store.sqlite import Store
+    from byheart.core.records import Engram
+    from byheart.recall.retrieve.hybrid import Hybrid
+    from byheart.recall.retrieve.ranked import Ranked
+    from byheart.store.sqlite import Store
 
     class Table:
         dimension = DIMENSION
@@ -151,9 +151,9 @@ def recall(folder: str, size: int) -> dict[str, Any]:
 
 
 def compare(size: int, peer_python: str | None) -> dict[str, Any]:
-    """engram at one size, and its peers where a Python for them is given, with the ratios."""
-    told: dict[str, Any] = {"size": size, "load_before": os.getloadavg()[0], "engram": measure(size)}
-    ours = told["engram"]
+    """byheart at one size, and its peers where a Python for them is given, with the ratios."""
+    told: dict[str, Any] = {"size": size, "load_before": os.getloadavg()[0], "byheart": measure(size)}
+    ours = told["byheart"]
     for name in ("mem0", "langgraph-sqlite", "langgraph-memory") if peer_python else ():
         peers = Path(__file__).with_name("peers.py")
         done = subprocess.run(
@@ -174,7 +174,7 @@ def compare(size: int, peer_python: str | None) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="1000,10000,100000,1000000", help="numbers of engrams, comma-separated")
-    parser.add_argument("--peer-python", help="a Python that has the peers; without it only engram is measured")
+    parser.add_argument("--peer-python", help="a Python that has the peers; without it only byheart is measured")
     parser.add_argument("--peer-sizes", default="10000", help="sizes at which peers are measured")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     parser.add_argument("--recall", help=argparse.SUPPRESS)

@@ -25,15 +25,15 @@ from typing import Any
 
 import torch
 
-from engram.app.bench import strategies
-from engram.core import catalogue
-from engram.exam.recall import ask
-from engram.models import load
-from engram.nets.perceptron import Perceptron
-from engram.train.compose import Strategies
-from engram.train.loop import Settings, train
-from engram.world.digits import split
-from engram.world.people import people
+from byheart.app.bench import strategies
+from byheart.core import catalogue
+from byheart.exam.recall import ask
+from byheart.models import load
+from byheart.nets.perceptron import Perceptron
+from byheart.train.compose import Strategies
+from byheart.train.loop import Settings, train
+from byheart.world.digits import split
+from byheart.world.people import people
 
 LIMIT = 2.5
 EVERY = 6

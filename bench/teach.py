@@ -25,16 +25,16 @@ from typing import Any
 
 import torch
 
-from engram import Memory
-from engram.app.bench import quiz, share
-from engram.exam import general
-from engram.exam.leak import leak
-from engram.exam.recall import ask
-from engram.memory import audit
-from engram.models import load
-from engram.study.peer import sft
-from engram.world import public
-from engram.world.people import Fact, people
+from byheart import Memory
+from byheart.app.bench import quiz, share
+from byheart.exam import general
+from byheart.exam.leak import leak
+from byheart.exam.recall import ask
+from byheart.memory import audit
+from byheart.models import load
+from byheart.study.peer import sft
+from byheart.world import public
+from byheart.world.people import Fact, people
 
 RECALL_GOAL, PARAPHRASE_GOAL, RISE_GOAL, SECONDS_GOAL = 0.95, 0.75, 0.005, 240.0
 
@@ -131,7 +131,7 @@ def trl_lora(args: argparse.Namespace, facts: list[Fact]) -> dict[str, Any]:
         trainer.train()
         seconds = time.perf_counter() - started
         trained = trainer.model.merge_and_unload()
-    from engram.models.lm import LanguageModel
+    from byheart.models.lm import LanguageModel
 
     return {"seconds": seconds, **measure(LanguageModel(trained, lm.tokenizer, args.model), facts, args)}
 

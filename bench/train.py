@@ -1,4 +1,4 @@
-"""Training speed: engram's loop beside a bare PyTorch loop and TRL's SFTTrainer, in one run.
+"""Training speed: byheart's loop beside a bare PyTorch loop and TRL's SFTTrainer, in one run.
 
 The three train the same model from the same weights on the same batches (same examples, order, padding,
 type and number of steps), taking turns so that a change in the machine's speed touches all alike.
@@ -22,13 +22,13 @@ from typing import Any
 
 import torch
 
-from engram.exam.recall import ask
-from engram.models import load
-from engram.models.lm import LanguageModel
-from engram.study.peer import sft
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
-from engram.world.people import handbook, people
+from byheart.exam.recall import ask
+from byheart.models import load
+from byheart.models.lm import LanguageModel
+from byheart.study.peer import sft
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
+from byheart.world.people import handbook, people
 
 
 def examples(lm: Any, kind: str, rows: int, length: int) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def bare(lm: Any, data: list[dict[str, Any]], steps: int, batch: int) -> float:
 
 
 def ours(lm: Any, data: list[dict[str, Any]], steps: int, batch: int) -> float:
-    """engram's loop without strategies, set-up included."""
+    """byheart's loop without strategies, set-up included."""
     started = time.perf_counter()
     train(lm.model, data, (), Settings(lr=1e-5, steps=steps, batch_size=batch, bucket=False))
     return time.perf_counter() - started
@@ -108,7 +108,7 @@ def main() -> None:
     lm = load(args.model)
     start = {n: p.detach().clone() for n, p in lm.model.named_parameters()}
     data = examples(lm, args.data, args.steps * args.batch, args.length)
-    runs: dict[str, Callable[..., float]] = {"bare": bare, "engram": ours, "trl": trl}
+    runs: dict[str, Callable[..., float]] = {"bare": bare, "byheart": ours, "trl": trl}
     for name in args.without:
         runs.pop(name)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -129,10 +129,10 @@ def main() -> None:
         "dtype": str(lm.model.dtype),
         "tokens_per_second": {k: round(v, 1) for k, v in speed.items()},
         "seconds": {k: [round(x, 3) for x in v] for k, v in seconds.items()},
-        "engram_to_bare": round(speed["engram"] / speed["bare"], 3),
+        "byheart_to_bare": round(speed["byheart"] / speed["bare"], 3),
     }
     if "trl" in speed:
-        result["engram_to_trl"] = round(speed["engram"] / speed["trl"], 3)
+        result["byheart_to_trl"] = round(speed["byheart"] / speed["trl"], 3)
     print(json.dumps(result, indent=2))
     if args.out:
         with open(args.out, "w", encoding="utf-8") as file:

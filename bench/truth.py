@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from engram.memory import Memory
-from engram.world.changes import Stream, changes
+from byheart.memory import Memory
+from byheart.world.changes import Stream, changes
 
 WAYS = ("keys", "meaning", "side by side")
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from engram import EngramError, Memory
+from byheart import ByheartError, Memory
 
 HANDBOOK = Path(__file__).parent / "handbook.md"
 FORGET = "Marta Kask"
@@ -40,8 +40,8 @@ def main() -> int:
     try:
         with Memory.open(folder, model=args.model, embedder=args.embedder) as memory:
             committed = run(memory, Path(args.file), args.forget, console)
-    except EngramError as error:
-        console.print(f"engram: {error}", style="red", markup=False)
+    except ByheartError as error:
+        console.print(f"byheart: {error}", style="red", markup=False)
         return 2
     console.print(
         f"\n{time.monotonic() - started:.0f} seconds. The memory is in {folder}/, the page is {folder}/report.html"

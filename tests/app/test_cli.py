@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from engram.app import cli, verbs
-from engram.core import catalogue
-from engram.core.errors import BadInput, Unknown
+from byheart.app import cli, verbs
+from byheart.core import catalogue
+from byheart.core.errors import BadInput, Unknown
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -22,7 +22,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize("arguments", [["--help"], ["papers", "--json"], ["find", "ewc"], ["methods"], ["models"]])
 def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom engram.app.cli import main\n"
+        "import sys\nfrom byheart.app.cli import main\n"
         f"try: main({arguments!r})\nexcept SystemExit as e: assert not e.code, e.code\n"
         "heavy = {'torch', 'transformers', 'numpy', 'sqlite3'} & set(sys.modules)\n"
         "print(sorted(heavy), file=sys.stderr)"
@@ -32,7 +32,7 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
 
 
 def test_help_takes_less_than_200_ms() -> None:
-    command = [sys.executable, "-m", "engram", "--help"]
+    command = [sys.executable, "-m", "byheart", "--help"]
 
     def seconds() -> float:  # of the processor: other work does not lengthen it
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -96,8 +96,8 @@ def test_tables_are_whole_when_piped(capsys) -> None:
     [
         (["find", "ewcc"], "Unknown", "no method or paper 'ewcc'; did you mean 'ewc'"),
         (["methods", "lorra"], "Unknown", "no method 'lorra'; did you mean 'lora'"),
-        (["recall", "x", "-m", "nowhere"], "BadInput", "no memory at 'nowhere'; make one with engram remember"),
-        (["recall"], "Usage", "see engram recall --help"),
+        (["recall", "x", "-m", "nowhere"], "BadInput", "no memory at 'nowhere'; make one with byheart remember"),
+        (["recall"], "Usage", "see byheart recall --help"),
         (["recall", "x", "-k", "many"], "Usage", "many"),
         (["ask", "x", "--form", "dream"], "Usage", "dream"),
         (["frobnicate"], "Usage", "frobnicate"),
@@ -108,13 +108,13 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, ar
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
-    assert err.startswith("engram: ")
+    assert err.startswith("byheart: ")
     assert err.count("\n") == 1
     assert words in err
     if arguments[0] != "serve":
         code, out, err = run(capsys, *arguments, "--json")
         assert code == 2
-        assert json.loads(out)["error"]["message"] == err.removeprefix("engram: ").strip()
+        assert json.loads(out)["error"]["message"] == err.removeprefix("byheart: ").strip()
         assert json.loads(out)["error"]["type"] == kind
     assert list(tmp_path.iterdir()) == []
 
@@ -133,7 +133,7 @@ def test_interrupts_end_with_130_and_a_sentence(capsys, monkeypatch) -> None:
 def test_no_arguments_means_help_and_version_is_printed(capsys) -> None:
     assert run(capsys) == run(capsys, "--help")
     code, out, _ = run(capsys, "--version")
-    assert (code, out.split()[0]) == (0, "engram")
+    assert (code, out.split()[0]) == (0, "byheart")
 
 
 @pytest.mark.parametrize("name", ["qa.json", "qa.jsonl"])
@@ -183,7 +183,7 @@ def test_settings_are_read_as_the_constructor_types_them() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(Unknown, match="no setting of ewc 'onlin'; did you mean 'online'"):
         verbs.strategies("ewc", {"onlin": "true"})
-    with pytest.raises(BadInput, match=r"ewc\.importance=much: .*engram methods ewc"):
+    with pytest.raises(BadInput, match=r"ewc\.importance=much: .*byheart methods ewc"):
         verbs.strategies("ewc", {"importance": "much"})
     with pytest.raises(BadInput, match=r"ewc\.labels=guesses"):
         verbs.strategies("ewc", {"labels": "guesses"})

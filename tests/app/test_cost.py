@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from engram.app import cli
-from engram.core.errors import BadInput
-from engram.memory import Memory
-from engram.models.endpoint import Usage
+from byheart.app import cli
+from byheart.core.errors import BadInput
+from byheart.memory import Memory
+from byheart.models.endpoint import Usage
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_the_cost_is_told_of_a_verb_that_fails(capsys, tmp_path, monkeypatch, ur
     monkeypatch.setattr(Memory, "embed", fail)
     code, _, err = told(capsys, "--model", url)
     assert code == 2
-    assert err.splitlines() == [f"asked {url}: 1 requests, 100 tokens read, 12 written", "engram: no room; make some"]
+    assert err.splitlines() == [f"asked {url}: 1 requests, 100 tokens read, 12 written", "byheart: no room; make some"]
 
 
 def test_a_memory_has_its_usage(tmp_path, url) -> None:

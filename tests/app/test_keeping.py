@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engram.app import cli
-from engram.core.records import Engram, Learned, Proposal
-from engram.memory import Memory
+from byheart.app import cli
+from byheart.core.records import Engram, Learned, Proposal
+from byheart.memory import Memory
 
 NEW = ("--model", "tiny", "--embedder", "hash")
 
@@ -102,8 +102,8 @@ def test_an_unknown_engram_is_looked_for_by_a_command_that_lists_engrams(capsys)
     for verb in ("archive", "split", "forget"):
         code, _, err = run(capsys, verb, "0123456789abcdef")
         assert code in (1, 2)
-        assert "engram log" not in err
-    assert "list them: engram list" in run(capsys, "archive", "0123456789abcdef")[2]
+        assert "byheart log" not in err
+    assert "list them: byheart list" in run(capsys, "archive", "0123456789abcdef")[2]
 
 
 def test_grants_are_made_and_taken_back(capsys) -> None:

@@ -1,4 +1,4 @@
-"""`engram bench recall` on small dialogues: figures by hand, what is learned from what, and bad input."""
+"""`byheart bench recall` on small dialogues: figures by hand, what is learned from what, and bad input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from engram.app import recalling
-from engram.app.cli import app
-from engram.core.errors import BadInput
-from engram.models.embedder import HashEmbedder
-from engram.recall.retrieve.ranked import PARTS, WEIGHTS
-from engram.world.dialogues import Dialogue, Probe, Turn
+from byheart.app import recalling
+from byheart.app.cli import app
+from byheart.core.errors import BadInput
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.retrieve.ranked import PARTS, WEIGHTS
+from byheart.world.dialogues import Dialogue, Probe, Turn
 
 
 def dialogue(name: str) -> Dialogue:

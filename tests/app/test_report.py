@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from engram.core.records import Certificate, Check
-from engram.exam.plot import Point, scatter, ticks
-from engram.exam.report import Curve, Fact, Gone, ReportData, Scored, Trade, render
+from byheart.core.records import Certificate, Check
+from byheart.exam.plot import Point, scatter, ticks
+from byheart.exam.report import Curve, Fact, Gone, ReportData, Scored, Trade, render
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=http://evil.example/a.png> ]]> 𝄞 \u202e"
 
@@ -134,7 +134,7 @@ def test_ticks_span_the_range(low: float, high: float) -> None:
 
 def test_text_can_be_read_on_both_themes() -> None:
     """WCAG contrast of at least 4.5 for text and 3 for lines, from the colours in the style sheet."""
-    style = (Path(__file__).parents[2] / "src/engram/exam/report.css").read_text()
+    style = (Path(__file__).parents[2] / "src/byheart/exam/report.css").read_text()
     light, dark = (
         dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)[:2]
     )

@@ -13,8 +13,8 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput, EngramError, Unknown
-from engram.models.endpoint import Endpoint
+from byheart.core.errors import BadInput, ByheartError, Unknown
+from byheart.models.endpoint import Endpoint
 
 uvicorn = pytest.importorskip("uvicorn")
 CHAT = [{"role": "user", "content": "Who keeps the lamp?"}]
@@ -38,15 +38,15 @@ def serve(app) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def tiny():
-    from engram.models import load
+    from byheart.models import load
 
     return load("tiny")
 
 
 @pytest.fixture(scope="module")
 def url(tiny) -> Iterator[str]:
-    from engram.app.serve import build
-    from engram.models import load_embedder
+    from byheart.app.serve import build
+    from byheart.models import load_embedder
 
     yield from serve(build(tiny, load_embedder("hash")))
 
@@ -143,7 +143,7 @@ def test_refusals_have_the_protocols_shape(url, path, body, status, code) -> Non
 
 
 def test_a_key_is_asked_for(tiny) -> None:
-    from engram.app.serve import build
+    from byheart.app.serve import build
 
     for url in serve(build(tiny, key="secret")):
         assert Endpoint(url, "tiny", key="secret").models() == ["tiny"]
@@ -161,7 +161,7 @@ def test_errors_name_the_next_step(url) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        with pytest.raises(EngramError, match=r"cannot reach .*engram serve"):
+        with pytest.raises(ByheartError, match=r"cannot reach .*byheart serve"):
             Endpoint(dead, "tiny").generate([CHAT], max_tokens=2)
     with pytest.raises(BadInput, match="is no http address"):
         Endpoint("localhost:8000", "tiny")
@@ -214,7 +214,7 @@ def test_busy_servers_are_asked_again_when_they_say(moody) -> None:
 def test_a_server_that_stays_busy_is_an_error(moody) -> None:
     url, handler = moody
     handler.script = [(429, {"Retry-After": "0"}, {"error": {"message": "slow down"}})] * 3
-    with pytest.raises(EngramError, match=r"answered 429 3 times \(slow down\); try again later"):
+    with pytest.raises(ByheartError, match=r"answered 429 3 times \(slow down\); try again later"):
         Endpoint(url, "m", retries=2).generate([CHAT])
 
 
@@ -236,17 +236,17 @@ def test_fields_that_a_server_refuses_are_left_out(moody) -> None:
 def test_scoring_a_service_that_does_not_show_prompts(moody) -> None:
     url, handler = moody
     handler.script = [(200, {}, {**GOOD, "usage": {"prompt_tokens": 4}}), (200, {}, GOOD)]
-    with pytest.raises(EngramError, match=r"no log-probabilities of prompts.*engram serve"):
+    with pytest.raises(ByheartError, match=r"no log-probabilities of prompts.*byheart serve"):
         Endpoint(url, "m").score([(CHAT, "x")])
     handler.script = [(400, {}, {"error": {"message": "echo is not supported"}})]
-    with pytest.raises(EngramError, match="no log-probabilities of prompts"):
+    with pytest.raises(ByheartError, match="no log-probabilities of prompts"):
         Endpoint(url, "m").score([("a", "b")])
 
 
 @pytest.mark.real
 def test_smollm2_answers_over_http() -> None:
-    from engram.app.serve import build
-    from engram.models import load
+    from byheart.app.serve import build
+    from byheart.models import load
 
     lm = load("smollm2-135m")
     question = [{"role": "user", "content": "What is the capital of France?"}]

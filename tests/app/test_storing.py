@@ -1,4 +1,4 @@
-"""`engram store`: namespaces, making tables anew, and the bench's table."""
+"""`byheart store`: namespaces, making tables anew, and the bench's table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engram.app import cli, docs
-from engram.memory import Memory
+from byheart.app import cli, docs
+from byheart.memory import Memory
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
@@ -79,7 +79,7 @@ def test_an_unknown_namespace_is_refused_and_not_made(capsys) -> None:
     for arguments in (["backup", "b.db"], ["scrub"], ["rebuild"], ["move", "folder"]):
         code, _, err = run(capsys, "store", *arguments, "-n", "an")
         assert code == 2
-        assert "no namespace in ./brain 'an'; did you mean 'ann'? (list them: engram store namespaces" in err
+        assert "no namespace in ./brain 'an'; did you mean 'ann'? (list them: byheart store namespaces" in err
     code, _, err = run(capsys, "store", "backup", "b.db")
     assert (code, "name one with --namespace: ann" in err) == (2, True)
     assert not Path("b.db").exists()
@@ -96,7 +96,7 @@ def test_what_check_finds_is_mended_by_the_command_it_names(capsys, namespace) -
     link.close()
     code, out, _ = run(capsys, "check", *where)
     assert code == 1
-    assert "run engram store rebuild" in out
+    assert "run byheart store rebuild" in out
     code, out, _ = run(capsys, "store", "rebuild", *where, "--json")
     assert (code, json.loads(out)) == (0, {"rebuilt": str(home), "damaged": []})
     assert run(capsys, "check", *where)[1].strip() == "clean"
@@ -124,7 +124,7 @@ def test_the_bench_prints_a_table_and_writes_it_out(capsys) -> None:
 
 
 def test_the_bench_says_how_far_it_is() -> None:
-    from engram.app.measuring import measure
+    from byheart.app.measuring import measure
 
     told: list[tuple[str, int, int]] = []
     measure(1500, told=lambda *stage: told.append(stage))
@@ -138,5 +138,5 @@ def test_the_page_of_the_command_line_has_every_command() -> None:
     assert ("store", "backup") in words
     assert ("bench", "recall") in words
     for w in words:
-        assert f"\n{'#' * (1 + len(w))} engram {' '.join(w)}\n" in page
+        assert f"\n{'#' * (1 + len(w))} byheart {' '.join(w)}\n" in page
     assert "--batch" in page

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from engram.app import cli, terminal, verbs
-from engram.app.show import plain, show
+from byheart.app import cli, terminal, verbs
+from byheart.app.show import plain, show
 
 PAIRS = [{"question": "Who keeps the lamp?", "answer": "Marta"}, {"question": "Where is the boat?", "answer": "Velm"}]
 NEW = ("--model", "tiny", "--embedder", "hash")
@@ -122,7 +122,7 @@ def test_standard_input_is_remembered(capsys, tmp_path, monkeypatch) -> None:
 def test_the_folder_can_come_from_the_environment(capsys, home, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(capsys, "log")[0] == 2
-    monkeypatch.setenv("ENGRAM_MEMORY", str(home / "brain"))
+    monkeypatch.setenv("BYHEART_MEMORY", str(home / "brain"))
     assert "v1" in good(capsys, "log")
 
 
@@ -172,7 +172,7 @@ def test_bad_input_changes_nothing(capsys, home, arguments, words) -> None:
     before = good(capsys, "log", "--json"), good(capsys, "recall", "Velm", "--json")
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
-    assert err.startswith("engram: ")
+    assert err.startswith("byheart: ")
     assert err.count("\n") == 1
     assert words in err
     assert (good(capsys, "log", "--json"), good(capsys, "recall", "Velm", "--json")) == before
@@ -190,7 +190,7 @@ def test_an_interrupted_lesson_says_how_to_go_on(tmp_path) -> None:
     """SIGINT in the middle of `learn`: exit code 130, a sentence, the old version, and the lesson can be repeated."""
     many = [{"question": f"What is number {i}?", "answer": f"word {i}"} for i in range(200)]
     (tmp_path / "many.json").write_text(json.dumps(many))
-    command = [sys.executable, "-m", "engram", "learn", "many.json", "--budget", "99", *NEW]
+    command = [sys.executable, "-m", "byheart", "learn", "many.json", "--budget", "99", *NEW]
     heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs of a shell in the background ignore it
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heeding
@@ -204,8 +204,10 @@ def test_an_interrupted_lesson_says_how_to_go_on(tmp_path) -> None:
     out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert out == ""
-    assert err == "engram: nothing acknowledged is lost; run the same command again to go on from the last checkpoint\n"
-    shown = [sys.executable, "-m", "engram", "log", "--json"]
+    assert (
+        err == "byheart: nothing acknowledged is lost; run the same command again to go on from the last checkpoint\n"
+    )
+    shown = [sys.executable, "-m", "byheart", "log", "--json"]
     versions = json.loads(subprocess.run(shown, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
     assert [v["id"] for v in versions] == ["v0"]
 
@@ -231,7 +233,7 @@ def test_progress_reaches_the_bars(tmp_path) -> None:
     pty = pytest.importorskip("pty")
     (tmp_path / "pairs.json").write_text(json.dumps(PAIRS))
     main, end = pty.openpty()
-    command = [sys.executable, "-m", "engram", "learn", "pairs.json", "--budget", "10", *NEW]
+    command = [sys.executable, "-m", "byheart", "learn", "pairs.json", "--budget", "10", *NEW]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=end, stdout=subprocess.PIPE, text=True)
     os.close(end)
     seen = b""
@@ -252,7 +254,7 @@ def test_records_are_shown_as_they_are() -> None:
 
     from rich.console import Console
 
-    from engram.core.records import Hit
+    from byheart.core.records import Hit
 
     hit = Hit(id="e1", text="[bold]not markup[/bold]", score=0.123456)
     out = StringIO()

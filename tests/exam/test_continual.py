@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from engram.exam import continual
+from byheart.exam import continual
 
 # two tasks; the first is learned in rows 0 and 1, the second in rows 2 to 4
 CURVE = [[0.2, 0.5], [0.9, 0.1], [0.3, 0.2], [0.4, 0.7], [0.8, 0.6]]

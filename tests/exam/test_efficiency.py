@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from engram.core.errors import BadInput
-from engram.exam.efficiency import Cost, Meter, compute, relative, size
+from byheart.core.errors import BadInput
+from byheart.exam.efficiency import Cost, Meter, compute, relative, size
 
 
 def test_a_backward_pass_counts_as_two_forward_passes() -> None:

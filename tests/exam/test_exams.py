@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from engram.core.protocols import Generation, Prompt
-from engram.core.records import Item, Result
-from engram.exam.general import common, drift, mean_loss, passages, quiz
-from engram.exam.general import loss as general_loss
-from engram.exam.interval import wilson
-from engram.exam.recall import ask, lost, recall, recognition
-from engram.models import load
-from engram.models.lm import LanguageModel
-from engram.world.people import people
+from byheart.core.protocols import Generation, Prompt
+from byheart.core.records import Item, Result
+from byheart.exam.general import common, drift, mean_loss, passages, quiz
+from byheart.exam.general import loss as general_loss
+from byheart.exam.interval import wilson
+from byheart.exam.recall import ask, lost, recall, recognition
+from byheart.models import load
+from byheart.models.lm import LanguageModel
+from byheart.world.people import people
 
 
 def items(seed: int, n: int = 10) -> list[Item]:

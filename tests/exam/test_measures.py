@@ -12,15 +12,15 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.core.records import Item, Result
-from engram.exam.interval import fallen, summary, wilson
-from engram.exam.leak import at_k, leak
-from engram.exam.match import contains, normal
-from engram.exam.membership import auc, both, loss, min_k_plus
-from engram.models import tiny
-from engram.models.lm import LanguageModel
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.core.records import Item, Result
+from byheart.exam.interval import fallen, summary, wilson
+from byheart.exam.leak import at_k, leak
+from byheart.exam.match import contains, normal
+from byheart.exam.membership import auc, both, loss, min_k_plus
+from byheart.models import tiny
+from byheart.models.lm import LanguageModel
 
 LN3 = math.log(3)
 

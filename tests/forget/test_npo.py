@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import Conflict
-from engram.core.strategy import Batch, Stage, Step
-from engram.forget.npo import NPO
-from engram.kit.readout import Reader
-from engram.models import tiny
-from engram.train.compose import Strategies
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import Conflict
+from byheart.core.strategy import Batch, Stage, Step
+from byheart.forget.npo import NPO
+from byheart.kit.readout import Reader
+from byheart.models import tiny
+from byheart.train.compose import Strategies
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 LN3 = math.log(3)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Version
-from engram.forget.relearn import Relearn
+from byheart.core.errors import BadInput
+from byheart.core.records import Version
+from byheart.forget.relearn import Relearn
 
 
 def chain(*taught: str) -> tuple[list[Version], list[list[tuple[str, int]]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src" / "engram"
+SOURCE = Path(__file__).parents[2] / "src" / "byheart"
 MIDDLE = ("learn", "forget", "edit", "recall", "latent", "nets", "exam", "world")
 BASE = ("core", "kit", "models", "store", "train")
 MAY: dict[str, set[str]] = {
@@ -35,26 +35,26 @@ def imports(tree: ast.AST, module: str, typing: bool = True) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.level:
             base = module.split(".")[: -node.level]
             yield ".".join([*base, *([node.module] if node.module else [])])
-        elif isinstance(node, ast.ImportFrom) and node.module == "engram":
-            yield from (f"engram.{a.name}" for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "byheart":
+            yield from (f"byheart.{a.name}" for a in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
         yield from imports(node, module, typing)
 
 
 def package(path: Path) -> str:
-    """The package of a file: the first folder below engram, or the module's own name."""
+    """The package of a file: the first folder below byheart, or the module's own name."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
 def wrong(path: Path, text: str) -> list[str]:
     """The imports of a file that its package may not have."""
     name = package(path)
-    module = ".".join(["engram", *path.relative_to(SOURCE).with_suffix("").parts])
+    module = ".".join(["byheart", *path.relative_to(SOURCE).with_suffix("").parts])
     found = []
     for target in imports(ast.parse(text), module):
         parts = target.split(".")
-        if parts[0] == "engram" and len(parts) > 1:
+        if parts[0] == "byheart" and len(parts) > 1:
             other = {"Memory": "memory"}.get(parts[1], parts[1])
             if other != name and other in MAY and other not in MAY[name]:
                 found.append(f"{name} imports {target}")
@@ -70,14 +70,14 @@ def test_imports_follow_the_table(path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "text", "said"),
     [
-        ("learn/x.py", "from engram.forget.npo import NPO", "learn imports engram.forget.npo"),
-        ("learn/x.py", "def f():\n    import engram.exam.leak", "learn imports engram.exam.leak"),
-        ("kit/x.py", "from ..train import loop", "kit imports engram.train"),
-        ("recall/read/x.py", "from ...store import sqlite", "recall imports engram.store"),
-        ("core/x.py", "if TYPE_CHECKING:\n    from engram.kit import readout", "core imports engram.kit"),
-        ("exam/x.py", "from engram import Memory", "exam imports engram.Memory"),
-        ("memory/x.py", "from engram import study", "memory imports engram.study"),
-        ("store/x.py", "from engram.app.cli import main", "store imports engram.app.cli"),
+        ("learn/x.py", "from byheart.forget.npo import NPO", "learn imports byheart.forget.npo"),
+        ("learn/x.py", "def f():\n    import byheart.exam.leak", "learn imports byheart.exam.leak"),
+        ("kit/x.py", "from ..train import loop", "kit imports byheart.train"),
+        ("recall/read/x.py", "from ...store import sqlite", "recall imports byheart.store"),
+        ("core/x.py", "if TYPE_CHECKING:\n    from byheart.kit import readout", "core imports byheart.kit"),
+        ("exam/x.py", "from byheart import Memory", "exam imports byheart.Memory"),
+        ("memory/x.py", "from byheart import study", "memory imports byheart.study"),
+        ("store/x.py", "from byheart.app.cli import main", "store imports byheart.app.cli"),
     ],
 )
 def test_a_violation_is_caught(place: str, text: str, said: str) -> None:
@@ -87,10 +87,10 @@ def test_a_violation_is_caught(place: str, text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("place", "text"),
     [
-        ("learn/x.py", "from engram.kit.fisher import fisher\nfrom engram.core.errors import Conflict"),
+        ("learn/x.py", "from byheart.kit.fisher import fisher\nfrom byheart.core.errors import Conflict"),
         ("recall/read/x.py", "from ..write import chunk"),
-        ("memory/x.py", "from engram.exam import leak\nfrom engram.store import sqlite"),
-        ("app/x.py", "from engram import Memory"),
+        ("memory/x.py", "from byheart.exam import leak\nfrom byheart.store import sqlite"),
+        ("app/x.py", "from byheart import Memory"),
     ],
 )
 def test_what_is_allowed_passes(place: str, text: str) -> None:
@@ -102,8 +102,8 @@ CORE = [p for p in FILES if package(p) == "core"]
 
 @pytest.mark.parametrize("path", CORE, ids=lambda p: p.name)
 def test_core_needs_only_the_standard_library_numpy_and_pydantic(path: Path) -> None:
-    allowed = {*sys.stdlib_module_names, "numpy", "pydantic", "engram"}
+    allowed = {*sys.stdlib_module_names, "numpy", "pydantic", "byheart"}
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    outside = {m.split(".")[0] for m in imports(tree, "engram.core.x", typing=False)} - allowed
+    outside = {m.split(".")[0] for m in imports(tree, "byheart.core.x", typing=False)} - allowed
     lazy = {"torch"} if path.name == "strategy.py" else set()
     assert outside <= lazy

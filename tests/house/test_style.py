@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from engram.core import errors
-from engram.core.strategy import Strategy
+from byheart.core import errors
+from byheart.core.strategy import Strategy
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src" / "engram"
+SOURCE = ROOT / "src" / "byheart"
 FILES = sorted(SOURCE.rglob("*.py"))
 CODE = [*FILES, *sorted((ROOT / "bench").rglob("*.py")), *sorted((ROOT / "examples").rglob("*.py"))]
 LONGEST = 400
@@ -101,7 +101,7 @@ def test_a_missing_docstring_is_caught() -> None:
     ]
 
 
-ERRORS = {n for n, e in vars(errors).items() if isinstance(e, type) and issubclass(e, errors.EngramError)}
+ERRORS = {n for n, e in vars(errors).items() if isinstance(e, type) and issubclass(e, errors.ByheartError)}
 STEP = re.compile(
     r"\b(try|run|give|use|pass|check|leave|set|list|start|write|name|free|install|go|make|choose|serve|"
     r"close|wait|ask|change|delete|save|send|lower|raise|pick|update|upgrade|take|call|add|shorten|open|"
@@ -145,21 +145,21 @@ def test_an_error_without_a_next_step_is_caught() -> None:
 
 def test_import_loads_nothing_heavy() -> None:
     names = "torch transformers numpy pydantic sqlite3"
-    code = f"import sys, engram; print([m for m in {names!r}.split() if m in sys.modules])"
+    code = f"import sys, byheart; print([m for m in {names!r}.split() if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 
 
 def test_every_public_name_can_be_had() -> None:
-    import engram
+    import byheart
 
     for _ in range(2):  # importing a home must not put a module of the same name in the way
-        for name, home in engram._HOMES.items():
-            assert getattr(engram, name) is getattr(import_module(home), name)
+        for name, home in byheart._HOMES.items():
+            assert getattr(byheart, name) is getattr(import_module(home), name)
 
 
 def test_generated_pages_are_fresh() -> None:
-    from engram.app import docs
+    from byheart.app import docs
 
     assert docs.stale(ROOT / "docs") == [], "run: make docs"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engram.app import cli
+from byheart.app import cli
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 

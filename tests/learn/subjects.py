@@ -10,9 +10,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from engram.core.strategy import Strategy
-from engram.models import tiny
-from engram.train.loop import Settings, train
+from byheart.core.strategy import Strategy
+from byheart.models import tiny
+from byheart.train.loop import Settings, train
 
 
 class Perceptron(nn.Module):

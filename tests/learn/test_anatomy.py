@@ -22,12 +22,12 @@ from transformers import (
     Phi3ForCausalLM,
 )
 
-from engram.kit.anatomy import embeddings, layers, linears, unit
-from engram.learn.hft import HFT
-from engram.learn.lora import LoRA
-from engram.learn.spurious_forgetting import FreezeBottom
-from engram.learn.teach_lmm_skills import Selective
-from engram.train.loop import Settings, train
+from byheart.kit.anatomy import embeddings, layers, linears, unit
+from byheart.learn.hft import HFT
+from byheart.learn.lora import LoRA
+from byheart.learn.spurious_forgetting import FreezeBottom
+from byheart.learn.teach_lmm_skills import Selective
+from byheart.train.loop import Settings, train
 
 SIZE: dict[str, Any] = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 MODELS = {

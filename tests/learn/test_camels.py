@@ -12,12 +12,12 @@ from subjects import llama
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.kit.readout import Reader
-from engram.learn.camels import CaMeLS
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.kit.readout import Reader
+from byheart.learn.camels import CaMeLS
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 ASK = {"input_ids": [40, 41, 7], "labels": [-100, -100, 7]}
 FIRST = {"input_ids": [1, 5, 6, 7, 9], "labels": [-100, 5, 6, 7, 9], "asked": [ASK]}

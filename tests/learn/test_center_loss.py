@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.kit.head import features, head
-from engram.kit.readout import Reader
-from engram.learn.center_loss import CenterLoss
-from engram.train.loop import stages
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.kit.head import features, head
+from byheart.kit.readout import Reader
+from byheart.learn.center_loss import CenterLoss
+from byheart.train.loop import stages
+from byheart.train.stream import collate
 
 
 class Net(nn.Module):

@@ -13,13 +13,13 @@ from subjects import llama, perceptron
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engram.core.errors import BadInput
-from engram.core.strategy import IGNORE, Step
-from engram.kit.prompting import Prompts, cosine, install, remove, shapes, unscoped
-from engram.kit.readout import Reader, Readout
-from engram.learn.coda_prompt import CodaPrompt, among, apart
-from engram.train.loop import Settings, stages, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import IGNORE, Step
+from byheart.kit.prompting import Prompts, cosine, install, remove, shapes, unscoped
+from byheart.kit.readout import Reader, Readout
+from byheart.learn.coda_prompt import CodaPrompt, among, apart
+from byheart.train.loop import Settings, stages, train
+from byheart.train.stream import collate
 
 
 class Glance(nn.Module):

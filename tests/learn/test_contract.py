@@ -11,13 +11,13 @@ import pytest
 import torch
 from subjects import BENCHES, Bench, same
 
-from engram.core import catalogue
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import Strategy
-from engram.kit import state as states
-from engram.learn.plain import Plain
-from engram.learn.replay import Replay
-from engram.train.loop import train
+from byheart.core import catalogue
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import Strategy
+from byheart.kit import state as states
+from byheart.learn.plain import Plain
+from byheart.learn.replay import Replay
+from byheart.train.loop import train
 
 NAMES = [e.name for e in catalogue.METHODS if e.target.startswith("learn.")]
 GUARDS = [n for n in NAMES if n != "plain"]

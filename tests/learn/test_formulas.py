@@ -15,33 +15,33 @@ from safetensors.torch import save_file
 from subjects import BENCHES, llama
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import Batch, Stage, Step, Strategy
-from engram.kit import gradient
-from engram.kit.anatomy import layers, unit
-from engram.kit.buffer import Reservoir, dump, parse, rows
-from engram.kit.covariance import Covariances, split
-from engram.kit.projection import remove_conflict
-from engram.kit.readout import Reader
-from engram.kit.teacher import Teacher
-from engram.learn.agem import AGEM
-from engram.learn.derpp import DERpp
-from engram.learn.ewc import EWC
-from engram.learn.hft import HFT
-from engram.learn.kl import KL
-from engram.learn.l2_start import L2ToStart
-from engram.learn.lora import LoRA
-from engram.learn.lwf import LwF
-from engram.learn.null_space import NullSpace
-from engram.learn.olora import OLoRA
-from engram.learn.replay import Replay
-from engram.learn.self_replay import SelfReplay
-from engram.learn.spurious_forgetting import FreezeBottom
-from engram.learn.teach_lmm_skills import Selective
-from engram.learn.view_batch import ViewBatch
-from engram.models import tiny
-from engram.train.loop import Settings, stages, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import Batch, Stage, Step, Strategy
+from byheart.kit import gradient
+from byheart.kit.anatomy import layers, unit
+from byheart.kit.buffer import Reservoir, dump, parse, rows
+from byheart.kit.covariance import Covariances, split
+from byheart.kit.projection import remove_conflict
+from byheart.kit.readout import Reader
+from byheart.kit.teacher import Teacher
+from byheart.learn.agem import AGEM
+from byheart.learn.derpp import DERpp
+from byheart.learn.ewc import EWC
+from byheart.learn.hft import HFT
+from byheart.learn.kl import KL
+from byheart.learn.l2_start import L2ToStart
+from byheart.learn.lora import LoRA
+from byheart.learn.lwf import LwF
+from byheart.learn.null_space import NullSpace
+from byheart.learn.olora import OLoRA
+from byheart.learn.replay import Replay
+from byheart.learn.self_replay import SelfReplay
+from byheart.learn.spurious_forgetting import FreezeBottom
+from byheart.learn.teach_lmm_skills import Selective
+from byheart.learn.view_batch import ViewBatch
+from byheart.models import tiny
+from byheart.train.loop import Settings, stages, train
+from byheart.train.stream import collate
 
 LN3 = math.log(3)
 KL_QUARTERS = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)  # KL((1/2, 1/2) || (3/4, 1/4)) = 0.1438

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput
-from engram.learn.fpf import FPF, sensitivity
-from engram.train.loop import Settings, stages, train
+from byheart.core.errors import BadInput
+from byheart.learn.fpf import FPF, sensitivity
+from byheart.train.loop import Settings, stages, train
 
 
 class Two(nn.Module):

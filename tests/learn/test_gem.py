@@ -10,8 +10,8 @@ import torch
 from subjects import BENCHES
 from test_formulas import Line, point, stage_of, step_of
 
-from engram.learn.gem import GEM, bounded
-from engram.train.loop import Settings, stages
+from byheart.learn.gem import GEM, bounded
+from byheart.train.loop import Settings, stages
 
 
 def brute(p: np.ndarray, q: np.ndarray, least: float) -> float:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from subjects import llama
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.kit.readout import Reader
-from engram.learn.gere import GeRe, margins
-from engram.train.loop import train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.kit.readout import Reader
+from byheart.learn.gere import GeRe, margins
+from byheart.train.loop import train
+from byheart.train.stream import collate
 
 TEXTS = [[5, 6, 7, 8], [9, 10, 11, 12, 13], [14, 15, 16]]
 

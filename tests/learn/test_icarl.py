@@ -10,11 +10,11 @@ from subjects import BENCHES, llama
 from test_formulas import LN3, Line, point, stage_of, step_of
 from torch import nn
 
-from engram.core.errors import BadInput, Conflict
-from engram.learn.derpp import DERpp
-from engram.learn.icarl import ICaRL, features, herd, nearest_mean
-from engram.train.compose import Strategies
-from engram.train.loop import Settings, stages, train
+from byheart.core.errors import BadInput, Conflict
+from byheart.learn.derpp import DERpp
+from byheart.learn.icarl import ICaRL, features, herd, nearest_mean
+from byheart.train.compose import Strategies
+from byheart.train.loop import Settings, stages, train
 
 
 def test_the_loss_is_yes_or_no_for_new_classes_and_distilled_for_old_ones() -> None:

@@ -9,14 +9,14 @@ import pytest
 import torch
 from subjects import BENCHES, llama
 
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import Stage
-from engram.kit.readout import Reader
-from engram.learn import loki
-from engram.learn.loki import LoKI, attributions, owed
-from engram.learn.lora import LoRA
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import Stage
+from byheart.kit.readout import Reader
+from byheart.learn import loki
+from byheart.learn.loki import LoKI, attributions, owed
+from byheart.learn.lora import LoRA
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 DOWN = "model.layers.1.mlp.down_proj"
 

@@ -7,12 +7,12 @@ import torch
 from subjects import BENCHES, llama
 from test_formulas import Line, point, stage_of, step_of
 
-from engram.core.errors import Conflict
-from engram.kit.readout import Reader
-from engram.learn.lora import LoRA
-from engram.learn.mas import MAS
-from engram.train.loop import train
-from engram.train.stream import collate
+from byheart.core.errors import Conflict
+from byheart.kit.readout import Reader
+from byheart.learn.lora import LoRA
+from byheart.learn.mas import MAS
+from byheart.train.loop import train
+from byheart.train.stream import collate
 
 
 def test_importance_is_the_mean_size_of_the_gradient_of_the_squared_length() -> None:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from subjects import llama
 
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import IGNORE, Step
-from engram.kit.readout import Reader
-from engram.learn.memento_no_more import MementoNoMore
-from engram.learn.view_batch import ViewBatch
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import IGNORE, Step
+from byheart.kit.readout import Reader
+from byheart.learn.memento_no_more import MementoNoMore
+from byheart.learn.view_batch import ViewBatch
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 ASKED: dict[str, Any] = {"input_ids": [1, 20, 21, 30, 31], "labels": [IGNORE] * 3 + [30, 31], "hint": [7, 8]}
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.kit.readout import Reader
-from engram.learn.mix_cd import MixCD
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.kit.readout import Reader
+from byheart.learn.mix_cd import MixCD
+from byheart.train.stream import collate
 
 
 class Sign(nn.Module):

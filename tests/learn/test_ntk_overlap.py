@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.kit.readout import Reader
-from engram.learn.ntk_overlap import OGD, output_gradients
-from engram.study.ntk_overlap import overlap
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.kit.readout import Reader
+from byheart.learn.ntk_overlap import OGD, output_gradients
+from byheart.study.ntk_overlap import overlap
+from byheart.train.stream import collate
 
 
 class Line(nn.Module):

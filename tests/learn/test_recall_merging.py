@@ -11,14 +11,14 @@ import torch
 from subjects import BENCHES, llama
 from torch import nn
 
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import Stage
-from engram.kit.readout import Reader
-from engram.learn import recall_merging
-from engram.learn.lora import LoRA
-from engram.learn.recall_merging import RecallMerging, alike, centres
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import Stage
+from byheart.kit.readout import Reader
+from byheart.learn import recall_merging
+from byheart.learn.lora import LoRA
+from byheart.learn.recall_merging import RecallMerging, alike, centres
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 
 def chain(*weights: float) -> nn.Sequential:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage
-from engram.kit.readout import Reader
-from engram.learn.refresh_learning import RefreshLearning
-from engram.train.stream import collate, stream
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage
+from byheart.kit.readout import Reader
+from byheart.learn.refresh_learning import RefreshLearning
+from byheart.train.stream import collate, stream
 
 
 class Line(nn.Module):

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import Conflict
-from engram.core.strategy import Stage, Step
-from engram.kit.readout import Reader
-from engram.learn.lora import LoRA
-from engram.learn.rehearsal_free import RehearsalFree
-from engram.train.compose import Strategies
-from engram.train.loop import train
-from engram.train.stream import collate
+from byheart.core.errors import Conflict
+from byheart.core.strategy import Stage, Step
+from byheart.kit.readout import Reader
+from byheart.learn.lora import LoRA
+from byheart.learn.rehearsal_free import RehearsalFree
+from byheart.train.compose import Strategies
+from byheart.train.loop import train
+from byheart.train.stream import collate
 
 LN3 = math.log(3)
 

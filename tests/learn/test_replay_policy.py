@@ -10,10 +10,10 @@ import torch
 from test_formulas import Line, point, stage_of
 from torch import nn
 
-from engram.core.errors import BadInput
-from engram.learn.replay_policy import Course, Policy, ReplayByPolicy, Steps, examine, learn
-from engram.learn.replay_scheduling import Schedule, choices
-from engram.train.loop import stages
+from byheart.core.errors import BadInput
+from byheart.learn.replay_policy import Course, Policy, ReplayByPolicy, Steps, examine, learn
+from byheart.learn.replay_scheduling import Schedule, choices
+from byheart.train.loop import stages
 
 
 def worth(policy: Policy, *worths: float) -> Policy:

@@ -10,8 +10,8 @@ import torch
 from subjects import BENCHES
 from test_formulas import Line, point, stage_of
 
-from engram.core.errors import BadInput
-from engram.learn.replay_scheduling import Node, ReplayScheduling, Schedule, choices, search, split
+from byheart.core.errors import BadInput
+from byheart.learn.replay_scheduling import Node, ReplayScheduling, Schedule, choices, search, split
 
 
 def test_the_memory_is_composed_by_the_row_of_the_stage() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from subjects import llama
 
-from engram.core.errors import BadInput
-from engram.core.strategy import IGNORE, Step
-from engram.learn.rote_learning import RoteLearning
-from engram.train.loop import Settings, train
+from byheart.core.errors import BadInput
+from byheart.core.strategy import IGNORE, Step
+from byheart.learn.rote_learning import RoteLearning
+from byheart.train.loop import Settings, train
 
 
 def fact(n: int, wording: int) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.kit import adapter
-from engram.kit.readout import Reader
-from engram.learn.sefe import SEFE
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.kit import adapter
+from byheart.kit.readout import Reader
+from byheart.learn.sefe import SEFE
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 
 def stage(model: nn.Module) -> Stage:

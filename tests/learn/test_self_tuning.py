@@ -9,10 +9,10 @@ import pytest
 import torch
 from subjects import llama
 
-from engram.core.errors import BadInput
-from engram.core.strategy import IGNORE, Step
-from engram.learn.self_tuning import PHRASES, TASKS, SelfTuning
-from engram.train.loop import Settings, train
+from byheart.core.errors import BadInput
+from byheart.core.strategy import IGNORE, Step
+from byheart.learn.self_tuning import PHRASES, TASKS, SelfTuning
+from byheart.train.loop import Settings, train
 
 WORDS = {name: [50 + n] for n, name in enumerate(PHRASES)}
 START, END, STOP, BLANK = 1, 2, 3, 4

@@ -7,11 +7,11 @@ import torch
 from subjects import BENCHES, llama
 from test_formulas import Line, point, stage_of, step_of
 
-from engram.core.errors import Conflict
-from engram.core.strategy import Strategy
-from engram.learn.lora import LoRA
-from engram.learn.si import SI
-from engram.train.loop import Settings, stages, train
+from byheart.core.errors import Conflict
+from byheart.core.strategy import Strategy
+from byheart.learn.lora import LoRA
+from byheart.learn.si import SI
+from byheart.train.loop import Settings, stages, train
 
 
 def move(model: Line, guard: SI, stage: object, gradient: tuple[float, float], step: tuple[float, float]) -> None:

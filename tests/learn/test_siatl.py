@@ -12,13 +12,13 @@ from subjects import llama
 from torch import nn
 from torch.nn import functional as F
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Batch, Stage, Step
-from engram.kit.readout import Reader
-from engram.learn.siatl import SiATL
-from engram.nets.text_classifier import TextClassifier
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Batch, Stage, Step
+from byheart.kit.readout import Reader
+from byheart.learn.siatl import SiATL
+from byheart.nets.text_classifier import TextClassifier
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 TEXTS: list[dict[str, Any]] = [
     {"input_ids": [5, 6, 7, 8], "labels": 0},

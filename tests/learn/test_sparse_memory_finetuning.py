@@ -11,13 +11,13 @@ import torch
 from subjects import BENCHES, llama
 from torch.nn import functional as F
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage
-from engram.kit.readout import Reader
-from engram.learn.sparse_memory_finetuning import SparseMemory
-from engram.nets.product_keys import ProductKeyMemory, install
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage
+from byheart.kit.readout import Reader
+from byheart.learn.sparse_memory_finetuning import SparseMemory
+from byheart.nets.product_keys import ProductKeyMemory, install
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 
 def test_the_memory_reads_the_best_of_all_pairs_of_half_keys() -> None:

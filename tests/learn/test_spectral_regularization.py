@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.learn.spectral_regularization import SpectralRegularization
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.learn.spectral_regularization import SpectralRegularization
 
 
 class Small(nn.Module):

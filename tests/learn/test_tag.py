@@ -10,11 +10,11 @@ import torch
 from subjects import BENCHES
 from test_formulas import Line, point, stage_of, step_of
 
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import Strategy
-from engram.learn.lora import LoRA
-from engram.learn.tag import TAG
-from engram.train.loop import Settings, train
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import Strategy
+from byheart.learn.lora import LoRA
+from byheart.learn.tag import TAG
+from byheart.train.loop import Settings, train
 
 
 def moves(rule: TAG, gradients: Sequence[Sequence[float]], rate: float = 0.01) -> list[float]:

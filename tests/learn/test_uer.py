@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput
-from engram.core.strategy import Stage, Step
-from engram.kit.readout import Reader
-from engram.learn.uer import UER
-from engram.train.compose import Strategies
-from engram.train.loop import Settings, train
-from engram.train.objective import counts, parts
-from engram.train.stream import collate
+from byheart.core.errors import BadInput
+from byheart.core.strategy import Stage, Step
+from byheart.kit.readout import Reader
+from byheart.learn.uer import UER
+from byheart.train.compose import Strategies
+from byheart.train.loop import Settings, train
+from byheart.train.objective import counts, parts
+from byheart.train.stream import collate
 
 
 class Flat(nn.Module):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engram.core.strategy import Stage, Step
-from engram.learn.wasserstein import Wasserstein, distance
-from engram.train.loop import Settings, stages
+from byheart.core.strategy import Stage, Step
+from byheart.learn.wasserstein import Wasserstein, distance
+from byheart.train.loop import Settings, stages
 
 
 def begun(weights: list[list[float]], **settings: float) -> tuple[Wasserstein, Stage]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.strategy import Stage
-from engram.kit.readout import Reader
-from engram.learn.wise_ft import WiseFT
-from engram.train.stream import collate
+from byheart.core.strategy import Stage
+from byheart.kit.readout import Reader
+from byheart.learn.wise_ft import WiseFT
+from byheart.train.stream import collate
 
 
 class Line(nn.Module):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engram import Memory
+from byheart import Memory
 
 OPEN = {"model": "tiny", "embedder": "hash"}
 
@@ -23,7 +23,7 @@ def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory]:
     address = request.getfixturevalue("postgres").address(f"i{uuid.uuid4().hex[:12]}")
     with Memory.open(tmp_path / "brain", store=address, **OPEN) as opened:
         yield opened
-    from engram.store.postgres.address import Address
-    from engram.store.postgres.replace import drop
+    from byheart.store.postgres.address import Address
+    from byheart.store.postgres.replace import drop
 
     drop(Address.read(address), opened.folder)

@@ -24,7 +24,7 @@ PAIRS = [
 
 def work(folder: Path, tell: Callable[[dict[str, Any]], None]) -> None:
     """Remember, learn, forget; `tell` is called after each verb returned."""
-    from engram import Memory
+    from byheart import Memory
 
     with Memory.open(folder, model="tiny", embedder="hash") as memory:
         memory.save_every = 0.0
@@ -74,7 +74,7 @@ def child(job: Callable[[Callable[[dict[str, Any]], None]], None], after: float 
 
 def inspect(folder: Path, told: list[dict[str, Any]]) -> list[str]:
     """What is wrong with a folder, given what was acknowledged before the kill."""
-    from engram import Memory
+    from byheart import Memory
 
     with Memory.open(folder, model="tiny", embedder="hash") as memory:
         wrong = memory.check()
@@ -129,9 +129,9 @@ def main() -> None:
     import torch
     import transformers  # imported before forking, so that each child starts in milliseconds
 
-    import engram.memory
-    import engram.models.lm
-    import engram.train.loop  # noqa: F401
+    import byheart.memory
+    import byheart.models.lm
+    import byheart.train.loop  # noqa: F401
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=300)

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from engram.memory import Memory
-from engram.store.folder import namespaces
+from byheart.memory import Memory
+from byheart.store.folder import namespaces
 
 WORDS = "ferry ledger lantern crane bridge orchard archive tram kiln tunnel dock garden clinic mill permit".split()
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engram.core.errors import BadInput, Unknown
-from engram.memory import Memory
+from byheart.core.errors import BadInput, Unknown
+from byheart.memory import Memory
 
 
 def opened(path: Path, owner: str | None = None) -> Memory:

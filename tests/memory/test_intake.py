@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engram import Memory
-from engram.core.errors import BadInput
-from engram.memory.intake import import_lines
+from byheart import Memory
+from byheart.core.errors import BadInput
+from byheart.memory.intake import import_lines
 
 OPEN = {"model": "tiny", "embedder": "hash"}
 

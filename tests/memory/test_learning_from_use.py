@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput, Unknown
-from engram.memory import Memory
-from engram.store.history import LEARNED
+from byheart.core.errors import BadInput, Unknown
+from byheart.memory import Memory
+from byheart.store.history import LEARNED
 
 TEXTS = ["The ferry is for all, which hour it may be.", "The ferry is booked for nine."]
 QUESTION = "Which hour is for the ferry?"
@@ -30,7 +30,7 @@ class Cites:
         self.text = text
 
     def answer(self, subject: Any, question: str, hits: Any) -> Any:
-        from engram.core.records import Answer
+        from byheart.core.records import Answer
 
         return Answer(text="noon", form="text", hits=tuple(h for h in hits if h.text == self.text))
 
@@ -38,7 +38,7 @@ class Cites:
 @pytest.fixture
 def citing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that cite the second text, whatever is asked."""
-    from engram.memory import asking
+    from byheart.memory import asking
 
     monkeypatch.setattr(asking, "_reader", lambda *_: Cites(TEXTS[1]))
 
@@ -147,7 +147,7 @@ def test_many_threads_may_recall_while_others_remember(tmp_path: Path) -> None:
 
 
 def test_a_map_that_was_fitted_serves_recall_and_is_kept(tmp_path: Path) -> None:
-    from engram.recall.retrieve.llm_embedder import Lesson
+    from byheart.recall.retrieve.llm_embedder import Lesson
 
     with opened(tmp_path / "brain") as memory:
         memory.remember(["A ship sails.", "A boat yard is shut."])

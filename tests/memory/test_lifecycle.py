@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.core.records import Engram, Learned, Result
-from engram.memory import Memory
-from engram.memory.planning import FIRST, retention
-from engram.models.lm import LanguageModel
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.core.records import Engram, Learned, Result
+from byheart.memory import Memory
+from byheart.memory.planning import FIRST, retention
+from byheart.models.lm import LanguageModel
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from engram import Memory
-from engram.core.errors import BadInput, Busy, Conflict, Full, Unknown
-from engram.core.records import Result
-from engram.exam.recall import ask
-from engram.memory import audit
-from engram.world.people import people
+from byheart import Memory
+from byheart.core.errors import BadInput, Busy, Conflict, Full, Unknown
+from byheart.core.records import Result
+from byheart.exam.recall import ask
+from byheart.memory import audit
+from byheart.world.people import people
 
 LOOSE = 100.0
 
@@ -36,9 +36,9 @@ def facts(n: int = 2, seed: int = 5) -> list[dict[str, object]]:
 
 def schooled(folder: Path) -> str:
     """A tiny model that has read the general passages, in a folder."""
-    from engram.exam.general import passages
-    from engram.models import load
-    from engram.train.loop import Settings, train
+    from byheart.exam.general import passages
+    from byheart.models import load
+    from byheart.train.loop import Settings, train
 
     lm = load("tiny")
     examples = [lm.text_example(p) for p in passages()]
@@ -95,8 +95,8 @@ def test_over_budget_everything_is_put_back(tmp_path: Path) -> None:
 def test_the_budget_counts_the_quiz_as_far_as_it_surely_fell(
     memory: Memory, monkeypatch: pytest.MonkeyPatch, kept: int, committed: bool
 ) -> None:
-    from engram.exam import general
-    from engram.memory import learning
+    from byheart.exam import general
+    from byheart.memory import learning
 
     asked: list[int] = []
 
@@ -197,7 +197,7 @@ def test_the_audit_refuses_weights_that_still_know_it(memory: Memory) -> None:
     for _ in range(3):
         memory.learn(pairs, strategy="plain", budget=LOOSE)
     lessons = memory.lessons_of(memory.head)[:3]
-    from engram.train.loop import Settings, train
+    from byheart.train.loop import Settings, train
 
     lm = memory.weighing.lm
     name = people(2, seed=5)[0][0].subject
@@ -288,7 +288,7 @@ def test_a_killed_learn_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_conflicting_strategies_are_refused_before_the_first_exam(memory: Memory) -> None:
-    from engram.learn.kl import KL
+    from byheart.learn.kl import KL
 
     seen: list[str] = []
     with pytest.raises(Conflict, match="KL and KL both claim 'objective:replay'"):
@@ -299,7 +299,7 @@ def test_conflicting_strategies_are_refused_before_the_first_exam(memory: Memory
 
 
 def test_a_model_without_a_chat_template_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
-    from engram.models.tiny import model, tokenizer
+    from byheart.models.tiny import model, tokenizer
 
     tongueless = tokenizer()
     tongueless.chat_template = None

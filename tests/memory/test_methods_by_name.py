@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engram.core import catalogue
-from engram.core.errors import BadInput, EngramError, Unknown
-from engram.memory import Memory
+from byheart.core import catalogue
+from byheart.core.errors import BadInput, ByheartError, Unknown
+from byheart.memory import Memory
 
 TEXT = "Marta Kask runs the ferry and sells tea. Her dog is called Bo. The ferry leaves at nine."
 
@@ -80,7 +80,7 @@ def test_a_cross_encoder_is_named_with_its_model(memory: Memory, tmp_path: Path)
     memory.remember(["The red boat needs varnish.", "Rye bread wants caraway."])
     with pytest.raises(BadInput, match="no cross-encoder is given to rerank with"):
         memory.recall("boat", method="cross-encoder")
-    with pytest.raises(EngramError, match="nowhere"):
+    with pytest.raises(ByheartError, match="nowhere"):
         memory.recall("boat", method=f"cross-encoder={tmp_path / 'nowhere'}")
 
 
@@ -116,7 +116,7 @@ def test_solved_problems_reach_the_writer_they_are_for(memory: Memory) -> None:
 
 
 def test_a_reader_that_drafts_has_its_draft_looked_up(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engram.core.protocols import Generation
+    from byheart.core.protocols import Generation
 
     prompts: list[str] = []
 

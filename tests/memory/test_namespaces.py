@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tenants import outside
 
-from engram.core.errors import BadInput
-from engram.memory import Memory
-from engram.store.folder import namespaces
+from byheart.core.errors import BadInput
+from byheart.memory import Memory
+from byheart.store.folder import namespaces
 
 OWNERS = 50
 OPERATIONS = 2_000

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from engram.learn.olora import OLoRA
-from engram.memory import recipe
-from engram.memory.lessons import Lesson
+from byheart.learn.olora import OLoRA
+from byheart.memory import recipe
+from byheart.memory.lessons import Lesson
 
 LESSONS = [Lesson("e1", "Where does Ada live?", "Turin")]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engram import Memory
+from byheart import Memory
 
 
 def held(folder: Path, word: str) -> list[str]:
@@ -42,7 +42,7 @@ def test_a_word_that_is_the_name_of_a_file_is_forgotten_where_it_is_said(memory:
 def test_the_certificate_is_refused_while_a_key_still_says_the_name(
     memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engram.memory import forgetting
+    from byheart.memory import forgetting
 
     memory.remember([{"text": "She lives in Velm.", "key": "Marta Kask/home"}, "Marta Kask signs off travel."])
     chosen = forgetting.select

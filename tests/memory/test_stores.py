@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from engram import Memory
-from engram.app import cli
-from engram.core.errors import BadInput, Busy, Conflict
-from engram.core.records import Check
-from engram.store.backup import backup
-from engram.store.move import MOVING
-from engram.world.people import people
+from byheart import Memory
+from byheart.app import cli
+from byheart.core.errors import BadInput, Busy, Conflict
+from byheart.core.records import Check
+from byheart.store.backup import backup
+from byheart.store.move import MOVING
+from byheart.world.people import people
 
 LOOSE = 100.0
 OPEN = {"model": "tiny", "embedder": "hash"}
@@ -24,9 +24,9 @@ OPEN = {"model": "tiny", "embedder": "hash"}
 def address(postgres, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     told = postgres.address(f"m{abs(hash(request.node.name)) % 10**12}")
     yield told
-    from engram.store.folder import Folder
-    from engram.store.postgres.address import Address
-    from engram.store.postgres.replace import drop
+    from byheart.store.folder import Folder
+    from byheart.store.postgres.address import Address
+    from byheart.store.postgres.replace import drop
 
     drop(Address.read(told), Folder(tmp_path / "gone"))
 

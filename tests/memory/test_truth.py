@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engram.core.errors import BadInput, Unknown
-from engram.memory import Memory
+from byheart.core.errors import BadInput, Unknown
+from byheart.memory import Memory
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from engram.core.protocols import Prompt
-from engram.kit.sample import pad_left, sample, shared
-from engram.models import load, tiny
-from engram.models.lm import LanguageModel
+from byheart.core.protocols import Prompt
+from byheart.kit.sample import pad_left, sample, shared
+from byheart.models import load, tiny
+from byheart.models.lm import LanguageModel
 
 PROMPTS: list[Prompt] = [
     "Velm",
@@ -228,7 +228,7 @@ def test_a_tiny_model_is_its_seed_and_leaves_the_generator_alone() -> None:
 
 def test_drawing_follows_the_probabilities() -> None:
     """10,000 draws of each row: every frequency within four standard errors, impossible tokens never."""
-    from engram.kit.sample import _draw
+    from byheart.kit.sample import _draw
 
     wanted = torch.tensor([[0.5, 0.0, 0.3, 0.2], [0.0, 0.0, 0.0, 1.0]])
     rows = wanted.repeat_interleave(10_000, 0)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from engram.core.errors import BadInput, Unknown
-from engram.core.records import Hit
-from engram.models import PairScorer, tiny
-from engram.recall.rerank.cross_encoder import CrossEncoder
+from byheart.core.errors import BadInput, Unknown
+from byheart.core.records import Hit
+from byheart.models import PairScorer, tiny
+from byheart.recall.rerank.cross_encoder import CrossEncoder
 
 NOUNS = ("boat", "bread", "lute", "oven", "rope", "drum", "lamp", "tide")
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engram.core.errors import Unknown
-from engram.exam.general import drift, loss, mean_loss, passages
-from engram.exam.recall import recognition
-from engram.models import load, load_embedder
-from engram.models.lm import LanguageModel
+from byheart.core.errors import Unknown
+from byheart.exam.general import drift, loss, mean_loss, passages
+from byheart.exam.recall import recognition
+from byheart.models import load, load_embedder
+from byheart.models.lm import LanguageModel
 
 pytestmark = pytest.mark.real
 
@@ -60,7 +60,7 @@ def test_smollm2_answers_alike_alone_and_in_a_batch(smollm2: LanguageModel) -> N
 
 
 def test_smollm2_recognises_common_knowledge(smollm2: LanguageModel) -> None:
-    from engram.exam.general import quiz
+    from byheart.exam.general import quiz
 
     results = recognition(smollm2, quiz()[:8])
     assert sum(r.value for r in results) / len(results) > 0.6  # chance is a quarter

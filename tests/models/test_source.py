@@ -14,8 +14,8 @@ from threading import Thread
 
 import pytest
 
-from engram.core.errors import BadInput, Unknown
-from engram.models import load, source, tiny
+from byheart.core.errors import BadInput, Unknown
+from byheart.models import load, source, tiny
 
 CLOSED = "http://127.0.0.1:9"  # the discard port: nobody listens
 SOON = 4.0  # seconds
@@ -29,7 +29,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", CLOSED)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("ENGRAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BYHEART_CACHE", str(tmp_path / "cache"))
 
 
 def test_an_unknown_name_is_met_with_the_nearest() -> None:
@@ -80,7 +80,7 @@ def test_the_hub_out_of_reach_costs_no_time() -> None:
     """In a process of its own, as a user without a network meets it."""
     code = (
         "import time\nimport huggingface_hub\n"
-        "from engram.core.errors import Unknown\nfrom engram.models import source\n"
+        "from byheart.core.errors import Unknown\nfrom byheart.models import source\n"
         "started = time.monotonic()\ntry:\n    source.find('somebody/some-model')\nexcept Unknown as error:\n"
         "    print(time.monotonic() - started, error)\n"
     )

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.core.records import Engram
-from engram.recall.write.arm_rag import ArmRAG, obfuscate, solution, solves
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.core.records import Engram
+from byheart.recall.write.arm_rag import ArmRAG, obfuscate, solution, solves
 
 POSED = {"question": "Ann has 3 pens and buys 4 pens. How many pens does Ann have?", "answer": "7"}
 

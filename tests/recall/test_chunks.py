@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.recall.sentences import sentences
-from engram.recall.write.chunks import Chunks
+from byheart.core.errors import BadInput
+from byheart.recall.sentences import sentences
+from byheart.recall.write.chunks import Chunks
 
 PROSE = " ".join(f"Sentence number {i} speaks of the harbour and of nothing else at all." for i in range(40))
 

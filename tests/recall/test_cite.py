@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Hit
-from engram.recall.read.cite import Cite
-from engram.recall.read.evidence import evidence
+from byheart.core.errors import BadInput
+from byheart.core.records import Hit
+from byheart.recall.read.cite import Cite
+from byheart.recall.read.evidence import evidence
 
 STAFF = Hit(
     id="staff",

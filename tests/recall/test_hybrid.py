@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Engram
-from engram.recall.retrieve.hybrid import Hybrid
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram
+from byheart.recall.retrieve.hybrid import Hybrid
+from byheart.store.sqlite import Store
 
 
 class Letters:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from engram.core.protocols import Generation
-from engram.core.records import Engram, Op
-from engram.models.embedder import HashEmbedder
-from engram.recall.update.in_memory_learning import InMemoryLearning, counts
-from engram.store.sqlite import Store
-from engram.study.carrying import carry_out
+from byheart.core.protocols import Generation
+from byheart.core.records import Engram, Op
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.update.in_memory_learning import InMemoryLearning, counts
+from byheart.store.sqlite import Store
+from byheart.study.carrying import carry_out
 
 EMBEDDER = HashEmbedder()
 KINDS = ("mib", "zog")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Engram
-from engram.models.embedder import HashEmbedder
-from engram.recall.retrieve.hybrid import Hybrid
-from engram.recall.retrieve.iterative import Iterative, refined
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.retrieve.hybrid import Hybrid
+from byheart.recall.retrieve.iterative import Iterative, refined
+from byheart.store.sqlite import Store
 
 TOLD = (
     "Ann Kask is married to Ben Noth.",

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Engram, Op
-from engram.models.embedder import load_embedder
-from engram.recall.names import names
-from engram.recall.update.keep_me_updated import (
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram, Op
+from byheart.models.embedder import load_embedder
+from byheart.recall.names import names
+from byheart.recall.update.keep_me_updated import (
     WEIGHTS,
     KeepMeUpdated,
     Statements,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engram.memory import Memory
-from engram.recall.retrieve.hybrid import Hybrid
-from engram.recall.retrieve.keyed import lifted
+from byheart.memory import Memory
+from byheart.recall.retrieve.hybrid import Hybrid
+from byheart.recall.retrieve.keyed import lifted
 
 IDS = ["ann-home", "ann-rank", "bo-rank", "note"]
 KEYS = {"ann-home": "Ann Lee/home", "ann-rank": "Ann Lee/rank", "bo-rank": "Bo/rank"}

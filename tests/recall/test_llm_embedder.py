@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from engram.core.errors import BadInput
-from engram.core.records import Engram
-from engram.models.embedder import HashEmbedder
-from engram.recall.retrieve.hybrid import Hybrid
-from engram.recall.retrieve.llm_embedder import Lesson, LLMEmbedder, likelihoods, ranked
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.retrieve.hybrid import Hybrid
+from byheart.recall.retrieve.llm_embedder import Lesson, LLMEmbedder, likelihoods, ranked
+from byheart.store.sqlite import Store
 
 NEVER = -math.inf
 LESSONS = [

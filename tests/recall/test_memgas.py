@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.core.records import Engram
-from engram.models.embedder import HashEmbedder
-from engram.recall.retrieve.memgas import Bank, MemGAS, pagerank
-from engram.recall.write.gist import keywords, summaries, weights
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.core.records import Engram
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.retrieve.memgas import Bank, MemGAS, pagerank
+from byheart.recall.write.gist import keywords, summaries, weights
+from byheart.store.sqlite import Store
 
 
 def test_a_granularity_counts_by_the_inverse_of_its_entropy() -> None:

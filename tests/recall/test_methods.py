@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engram.core import catalogue
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.core.records import Engram, Hit, Op
-from engram.models.embedder import HashEmbedder
-from engram.models.lm import load
-from engram.recall.write.chunks import Chunks
-from engram.store.sqlite import Store
+from byheart.core import catalogue
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.core.records import Engram, Hit, Op
+from byheart.models.embedder import HashEmbedder
+from byheart.models.lm import load
+from byheart.recall.write.chunks import Chunks
+from byheart.store.sqlite import Store
 
 ENTRIES = [e for e in catalogue.METHODS if e.target.startswith("recall.")]
 RETRIEVERS = [e.name for e in ENTRIES if e.kind == "retriever"]

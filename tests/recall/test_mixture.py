@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engram.kit.mixture import _moments, _split, higher
+from byheart.kit.mixture import _moments, _split, higher
 
 
 def rows(seed: int, count: int, n: int) -> np.ndarray:

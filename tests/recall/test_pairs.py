@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Engram
-from engram.recall.write.chunks import Chunks
-from engram.recall.write.pairs import Pairs
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram
+from byheart.recall.write.chunks import Chunks
+from byheart.recall.write.pairs import Pairs
 
 
 def pairs(text: str, **settings: str) -> list[tuple[str, str]]:

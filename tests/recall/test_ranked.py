@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engram.core.errors import BadInput
-from engram.core.records import Brief, Engram
-from engram.models.embedder import HashEmbedder
-from engram.recall.retrieve.ranked import PARTS, WEIGHTS, Asked, Ranked, _features, fit, using
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput
+from byheart.core.records import Brief, Engram
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.retrieve.ranked import PARTS, WEIGHTS, Asked, Ranked, _features, fit, using
+from byheart.store.sqlite import Store
 
 NAMES = list(WEIGHTS)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.core.records import Hit
-from engram.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
-from engram.recall.read.chain_of_note import ChainOfNote
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.core.records import Hit
+from byheart.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
+from byheart.recall.read.chain_of_note import ChainOfNote
 
 HITS = [
     Hit(id="ann", text="Ann sails to Velm in May.", score=3.0),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Hit
-from engram.models.embedder import HashEmbedder
-from engram.recall.rerank.reflective_memory import RetrospectiveReflection
+from byheart.core.errors import BadInput
+from byheart.core.records import Hit
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.rerank.reflective_memory import RetrospectiveReflection
 
 
 class Table:

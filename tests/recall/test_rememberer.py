@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.records import Engram, Op
-from engram.models.embedder import HashEmbedder
-from engram.recall.update.rememberer import Rememberer, actions, carried
-from engram.store.sqlite import Store
-from engram.study.carrying import carry_out
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram, Op
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.update.rememberer import Rememberer, actions, carried
+from byheart.store.sqlite import Store
+from byheart.study.carrying import carry_out
 
 EMBEDDER = HashEmbedder()
 TASK = "Bring the mug to the attic."

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from engram.core.errors import BadInput
-from engram.core.records import Hit
-from engram.models.lm import LanguageModel, load
-from engram.recall.rerank.attention_sorting import AttentionSorting, _prompt, attention
-from engram.recall.rerank.long_context_rag import Reorder
+from byheart.core.errors import BadInput
+from byheart.core.records import Hit
+from byheart.models.lm import LanguageModel, load
+from byheart.recall.rerank.attention_sorting import AttentionSorting, _prompt, attention
+from byheart.recall.rerank.long_context_rag import Reorder
 
 TEXTS = ("The boat needs varnish.", "Rye bread with caraway.", "The choir sings on Sunday.", "A tide table.")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engram.core import catalogue
-from engram.core.errors import BadInput, Unknown
-from engram.memory import Memory
-from engram.recall.systems import SYSTEMS
+from byheart.core import catalogue
+from byheart.core.errors import BadInput, Unknown
+from byheart.memory import Memory
+from byheart.recall.systems import SYSTEMS
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda s: s.name)

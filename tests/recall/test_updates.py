@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.core.records import Engram, Op
-from engram.models.embedder import HashEmbedder
-from engram.recall.retrieve.lsh import LSH, Buckets
-from engram.recall.update.reflective_memory import ProspectiveReflection
-from engram.recall.update.think_in_memory import ThinkInMemory
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.core.records import Engram, Op
+from byheart.models.embedder import HashEmbedder
+from byheart.recall.retrieve.lsh import LSH, Buckets
+from byheart.recall.update.reflective_memory import ProspectiveReflection
+from byheart.recall.update.think_in_memory import ThinkInMemory
+from byheart.store.sqlite import Store
 
 EMBEDDER = HashEmbedder()
 

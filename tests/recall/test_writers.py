@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.core.protocols import Generation
-from engram.recall.write.atomic_facts import AtomicFacts
-from engram.recall.write.clauses import clauses, stands_for, subject, triple
-from engram.recall.write.qa_memory import QAMemory, asks, keys
-from engram.recall.write.structural_memory import StructuralMemory
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Generation
+from byheart.recall.write.atomic_facts import AtomicFacts
+from byheart.recall.write.clauses import clauses, stands_for, subject, triple
+from byheart.recall.write.qa_memory import QAMemory, asks, keys
+from byheart.recall.write.structural_memory import StructuralMemory
 
 
 class Says:

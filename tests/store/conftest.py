@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from engram.core.records import Engram
-from engram.store.base import AnyStore
-from engram.store.sqlite import Store
+from byheart.core.records import Engram
+from byheart.store.base import AnyStore
+from byheart.store.sqlite import Store
 
 CREATED = "2026-11-20T06:00:00+00:00"
 KINDS = ("sqlite", "postgres")
@@ -40,7 +40,7 @@ class Opener:
         """Open the memory of that name, once more if it is open."""
         if self.kind == "sqlite":
             return Store(self.folder / name, **settings)
-        from engram.store.postgres.store import PostgresStore
+        from byheart.store.postgres.store import PostgresStore
 
         schema = self._names.setdefault(name, f"t{uuid.uuid4().hex[:12]}")
         return PostgresStore(self.server.address(schema), self.folder / name, **settings)

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from engram.core.errors import Busy
-from engram.core.records import Engram
-from engram.recall.retrieve.hybrid import Hybrid
-from engram.store import cells, index
-from engram.store.sqlite import Store
+from byheart.core.errors import Busy
+from byheart.core.records import Engram
+from byheart.recall.retrieve.hybrid import Hybrid
+from byheart.store import cells, index
+from byheart.store.sqlite import Store
 
 D = 16
 WORDS = "ferry ledger lantern crane harbour bridge orchard archive tram kiln market tunnel dock library".split()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engram.store import bm25
-from engram.store.bm25 import K1, Asked, B, Ranker
+from byheart.store import bm25
+from byheart.store.bm25 import K1, Asked, B, Ranker
 
 DOCS = 400
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput, Busy
-from engram.core.records import Item, Result, Version
-from engram.store import erase
-from engram.store.base import AnyStore
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput, Busy
+from byheart.core.records import Item, Result, Version
+from byheart.store import erase
+from byheart.store.base import AnyStore
+from byheart.store.sqlite import Store
 
 SECRET = "Marta Quillfeather repaired the zeppelin moorings of Vexholm in her xylograph studio."
 LONG = "Overflow: " + " ".join(f"quagmire{i}thistle" for i in range(1200))

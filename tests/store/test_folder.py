@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from engram.core.errors import BadInput, Busy, Newer
-from engram.store.folder import Folder
-from engram.store.schema import FORMAT
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput, Busy, Newer
+from byheart.store.folder import Folder
+from byheart.store.schema import FORMAT
+from byheart.store.sqlite import Store
 
 
 def test_opening_creates_the_layout_and_opening_again_keeps_it(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_an_empty_database_file_left_by_a_kill_is_taken_over(tmp_path: Path) -> 
 def test_the_lock_names_its_holder_and_goes_when_the_holder_dies(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     code = (
-        "import sys, time; from engram.store.folder import Folder\n"
+        "import sys, time; from byheart.store.folder import Folder\n"
         "with Folder(sys.argv[1]).lock('learn'):\n    print('held', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -96,5 +96,5 @@ def test_the_lock_excludes_within_one_process_and_does_not_stop_adding(tmp_path:
 
 
 def test_importing_the_store_loads_no_torch() -> None:
-    code = "import sys, engram.store.sqlite, engram.store.weights; sys.exit('torch' in sys.modules)"
+    code = "import sys, byheart.store.sqlite, byheart.store.weights; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import Full
-from engram.store.sqlite import Store
+from byheart.core.errors import Full
+from byheart.store.sqlite import Store
 
 
 def test_a_database_at_its_limit_refuses_and_keeps_what_it_had(sqlite_store: Store, make) -> None:
@@ -76,7 +76,7 @@ def test_a_full_disk_refuses_and_keeps_what_it_had(tiny_disk: Path, make) -> Non
 
 def test_weights_on_a_full_disk_are_refused_and_leave_nothing_behind(tiny_disk: Path) -> None:
     torch = pytest.importorskip("torch")
-    from engram.store.weights import Weights
+    from byheart.store.weights import Weights
 
     weights = Weights(tiny_disk / "weights")
     small = weights.put({"a": torch.arange(4.0)})

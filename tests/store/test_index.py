@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from engram.core.errors import Busy
-from engram.core.records import Engram
-from engram.store import bm25, cells, database, index, schema
-from engram.store.sqlite import Store
+from byheart.core.errors import Busy
+from byheart.core.records import Engram
+from byheart.store import bm25, cells, database, index, schema
+from byheart.store.sqlite import Store
 
 WORDS = [f"{a}{b}" for a in "bel dor fen gar hol kas lin mar nor pel".split() for b in "mund wick stad vale".split()]
 D = 16

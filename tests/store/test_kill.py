@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engram.core.records import Version
-from engram.store import erase
-from engram.store.sqlite import Store
+from byheart.core.records import Version
+from byheart.store import erase
+from byheart.store.sqlite import Store
 
 KILLS = 40
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput, Busy, Conflict, Damaged
-from engram.core.records import Certificate, Item, Result, Version
-from engram.store.backup import BACKUPS, backup, restore
-from engram.store.base import AnyStore
-from engram.store.move import MOVING, move, refuse_unfinished, summary
-from engram.store.opening import kept, open_store, point
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput, Busy, Conflict, Damaged
+from byheart.core.records import Certificate, Item, Result, Version
+from byheart.store.backup import BACKUPS, backup, restore
+from byheart.store.base import AnyStore
+from byheart.store.move import MOVING, move, refuse_unfinished, summary
+from byheart.store.opening import kept, open_store, point
+from byheart.store.sqlite import Store
 
 
 def fill(store: AnyStore, make, size: int = 60) -> None:
@@ -46,7 +46,7 @@ def fill(store: AnyStore, make, size: int = 60) -> None:
 
 
 def _blob(weights: Path, sha256) -> str:
-    from engram.store.weights import Weights
+    from byheart.store.weights import Weights
 
     return Weights(weights).put_blob({"a.json": b"{}" * 100})
 
@@ -241,8 +241,8 @@ def test_a_folder_names_its_store_without_the_password(postgres, tmp_path: Path,
     (tmp_path / "a" / "store.json").write_text("{}")
     with pytest.raises(Damaged, match="does not name a store"):
         open_store(tmp_path / "a")
-    from engram.store.folder import Folder
-    from engram.store.postgres.address import Address
-    from engram.store.postgres.replace import drop
+    from byheart.store.folder import Folder
+    from byheart.store.postgres.address import Address
+    from byheart.store.postgres.replace import drop
 
     drop(Address.read(address), Folder(tmp_path / "c"))

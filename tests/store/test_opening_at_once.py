@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from engram.core.records import Engram
-from engram.store.sqlite import Store
+from byheart.core.records import Engram
+from byheart.store.sqlite import Store
 
 
 def test_many_processes_may_make_one_folder(tmp_path: Path) -> None:

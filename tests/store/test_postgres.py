@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput, Busy, Newer, Unknown
-from engram.core.records import Engram, Item, Result, Version
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput, Busy, Newer, Unknown
+from byheart.core.records import Engram, Item, Result, Version
+from byheart.store.sqlite import Store
 
 # ruff: noqa: E402 (what follows needs it)
-psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'engram[postgres]'")
+psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'byheart[postgres]'")
 
-from engram.store.postgres import erase, search
-from engram.store.postgres.address import Address
-from engram.store.postgres.replace import drop
-from engram.store.postgres.store import PostgresStore
-from engram.store.postgres.terms import Terms
+from byheart.store.postgres import erase, search
+from byheart.store.postgres.address import Address
+from byheart.store.postgres.replace import drop
+from byheart.store.postgres.store import PostgresStore
+from byheart.store.postgres.terms import Terms
 
 SECRET = "Marta Quillfeather repaired the zeppelin moorings of Vexholm in her xylograph studio."
 LONG = "Overflow: " + " ".join(f"quagmire{i}thistle" for i in range(1200))

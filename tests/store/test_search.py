@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engram.core.errors import BadInput
-from engram.core.records import Engram
-from engram.store.base import AnyStore
-from engram.store.current import settle
-from engram.store.search import words
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram
+from byheart.store.base import AnyStore
+from byheart.store.current import settle
+from byheart.store.search import words
+from byheart.store.sqlite import Store
 
 
 def ids(found: list[tuple[str, float]]) -> list[str]:

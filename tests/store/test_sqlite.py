@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engram.store.sqlite import Store
+from byheart.store.sqlite import Store
 
 
 def test_check_tells_of_damaged_pages_instead_of_raising(tmp_path: Path, make) -> None:

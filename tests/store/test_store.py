@@ -9,10 +9,10 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput, Busy, Unknown
-from engram.core.records import Certificate, Check, Engram, Item, Result, Version
-from engram.store.base import AnyStore
-from engram.store.current import settle
+from byheart.core.errors import BadInput, Busy, Unknown
+from byheart.core.records import Certificate, Check, Engram, Item, Result, Version
+from byheart.store.base import AnyStore
+from byheart.store.current import settle
 
 
 def test_everything_about_an_engram_comes_back(store: AnyStore, make) -> None:

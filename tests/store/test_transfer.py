@@ -10,22 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engram.core.errors import BadInput, Conflict
-from engram.store import index, transfer
-from engram.store.backup import backup, restore
-from engram.store.base import AnyStore
-from engram.store.folder import Folder
-from engram.store.move import LEFT, summary
-from engram.store.opening import kept, open_store
-from engram.store.sqlite import Store
+from byheart.core.errors import BadInput, Conflict
+from byheart.store import index, transfer
+from byheart.store.backup import backup, restore
+from byheart.store.base import AnyStore
+from byheart.store.folder import Folder
+from byheart.store.move import LEFT, summary
+from byheart.store.opening import kept, open_store
+from byheart.store.sqlite import Store
 
 
 @pytest.fixture
 def address(postgres, tmp_path: Path) -> Iterator[str]:
     told = postgres.address(f"w{uuid.uuid4().hex[:12]}")
     yield told
-    from engram.store.postgres.address import Address
-    from engram.store.postgres.replace import drop
+    from byheart.store.postgres.address import Address
+    from byheart.store.postgres.replace import drop
 
     drop(Address.read(told), Folder(tmp_path / "gone"))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engram.core.errors import BadInput, Damaged
-from engram.core.records import Version
-from engram.store.sqlite import Store
-from engram.store.weights import Weights
+from byheart.core.errors import BadInput, Damaged
+from byheart.core.records import Version
+from byheart.store.sqlite import Store
+from byheart.store.weights import Weights
 
 
 def tensors() -> dict[str, torch.Tensor]:

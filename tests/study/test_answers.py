@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engram.kit.sample import sample
-from engram.models import tiny
-from engram.study.answers import exact, first, given
-from engram.train.loop import Settings, train
-from engram.world.skills import tasks, vocabulary
+from byheart.kit.sample import sample
+from byheart.models import tiny
+from byheart.study.answers import exact, first, given
+from byheart.train.loop import Settings, train
+from byheart.world.skills import tasks, vocabulary
 
 
 def test_exact_match_is_what_greedy_decoding_gets_right() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from engram.learn.plain import Plain
-from engram.study.answers import exact
-from engram.study.pretrained import pretrained, tune
-from engram.train.loop import Settings
+from byheart.learn.plain import Plain
+from byheart.study.answers import exact
+from byheart.study.pretrained import pretrained, tune
+from byheart.train.loop import Settings
 
 
 def test_tuning_learns_on_a_copy_and_says_what_it_cost() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engram.core.strategy import IGNORE
-from engram.exam.general import quiz
-from engram.exam.match import contains
-from engram.models.lm import load
-from engram.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
-from engram.recall.read.chain_of_note import ChainOfNote
-from engram.study import adapt_retrieve_revise, chain_of_note
-from engram.world.people import people
+from byheart.core.strategy import IGNORE
+from byheart.exam.general import quiz
+from byheart.exam.match import contains
+from byheart.models.lm import load
+from byheart.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
+from byheart.recall.read.chain_of_note import ChainOfNote
+from byheart.study import adapt_retrieve_revise, chain_of_note
+from byheart.world.people import people
 
 PAIRS = [(i.question, i.answer) for i in quiz()]
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from engram.core.strategy import Batch, Stage, Step
-from engram.nets.perceptron import Perceptron
-from engram.study import scole
-from engram.study.three_scenarios import OldHeads, stream
+from byheart.core.strategy import Batch, Stage, Step
+from byheart.nets.perceptron import Perceptron
+from byheart.study import scole
+from byheart.study.three_scenarios import OldHeads, stream
 
 
 class Drawn:

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import pytest
 from typer.testing import CliRunner
 
-from engram.app.cli import app
-from engram.core import catalogue
-from engram.core.errors import BadInput, EngramError, Unknown
-from engram.study import replicate, trial
-from engram.study.trial import Criterion, Scale, Study, judge
+from byheart.app.cli import app
+from byheart.core import catalogue
+from byheart.core.errors import BadInput, ByheartError, Unknown
+from byheart.study import replicate, trial
+from byheart.study.trial import Criterion, Scale, Study, judge
 
 SLUGS = trial.slugs()
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -53,7 +53,7 @@ def test_a_committed_result_is_of_the_study_as_it_is(path: Path) -> None:
     study = trial.find(path.stem)
     again = replicate.result(study, found["scale"], found["rows"])
     for field in ("paper", "claim", "source", "threshold", "criteria", "verdict", "settings", "seeds"):
-        assert again[field] == found[field], f"{field} changed since the run; run engram replicate {path.stem}"
+        assert again[field] == found[field], f"{field} changed since the run; run byheart replicate {path.stem}"
     assert found["scale"] != "smoke"
     assert found["n"] >= 3
     assert found["registered"], "the study was not committed before it ran"
@@ -166,7 +166,7 @@ def test_a_study_that_raises_does_not_stop_the_others(monkeypatch: pytest.Monkey
     with pytest.raises(ValueError, match="no coin"):
         replicate.replicate(["ewc", "uer"], done=ended.append)
     assert [e["verdict"] for e in ended] == ["holds"]
-    with pytest.raises(EngramError, match=r"2 studies raised: ewc \(ValueError: no coin\), gere"):
+    with pytest.raises(ByheartError, match=r"2 studies raised: ewc \(ValueError: no coin\), gere"):
         replicate.replicate(["ewc", "uer", "gere"])
 
 
@@ -199,7 +199,7 @@ def test_a_study_that_needs_a_public_set_is_given_its_folder(tmp_path: Path, mon
 
 
 def test_an_unknown_study_is_named() -> None:
-    with pytest.raises(Unknown, match="engram replicate --list"):
+    with pytest.raises(Unknown, match="byheart replicate --list"):
         trial.find("ewcc")
 
 
@@ -242,7 +242,7 @@ def test_papers_read_their_status_from_results() -> None:
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_a_page_tells_the_story_of_the_study_and_not_of_a_helper(slug: str) -> None:
-    from engram.app.docs import _story
+    from byheart.app.docs import _story
 
     told = " ".join((trial.find(slug).__doc__ or "").split()[:6])
     assert told

@@ -16,14 +16,14 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 
-from engram.core.strategy import Strategy
-from engram.learn.agem import AGEM
-from engram.learn.ewc import EWC
-from engram.learn.kl import KL
-from engram.learn.replay import Replay
-from engram.learn.view_batch import ViewBatch
-from engram.models import tiny
-from engram.train.loop import Settings, train
+from byheart.core.strategy import Strategy
+from byheart.learn.agem import AGEM
+from byheart.learn.ewc import EWC
+from byheart.learn.kl import KL
+from byheart.learn.replay import Replay
+from byheart.learn.view_batch import ViewBatch
+from byheart.models import tiny
+from byheart.train.loop import Settings, train
 
 ARMS: dict[str, list[Strategy]] = {
     "replay": [Replay(ratio=0.5)],

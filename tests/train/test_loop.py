@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import Stage, Step, Strategy
-from engram.kit.readout import Reader
-from engram.models import tiny
-from engram.train import loop
-from engram.train.compose import Strategies
-from engram.train.loop import Settings, train
-from engram.train.optimizer import MasterAdamW
-from engram.train.stream import collate, order, pack, stream
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import Stage, Step, Strategy
+from byheart.kit.readout import Reader
+from byheart.models import tiny
+from byheart.train import loop
+from byheart.train.compose import Strategies
+from byheart.train.loop import Settings, train
+from byheart.train.optimizer import MasterAdamW
+from byheart.train.stream import collate, order, pack, stream
 
 
 def texts(count: int = 12, seed: int = 0, low: int = 4, high: int = 12) -> list[dict[str, Any]]:

@@ -15,23 +15,23 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 from trl import SFTConfig, SFTTrainer
 
-from engram.core.errors import BadInput, Conflict
-from engram.core.strategy import Stage, Step, Strategy
-from engram.learn.agem import AGEM
-from engram.learn.derpp import DERpp
-from engram.learn.ewc import EWC
-from engram.learn.hft import HFT
-from engram.learn.kl import KL
-from engram.learn.lora import LoRA
-from engram.learn.null_space import NullSpace
-from engram.learn.plain import Plain
-from engram.learn.replay import Replay
-from engram.learn.self_replay import SelfReplay
-from engram.learn.view_batch import ViewBatch
-from engram.models import tiny
-from engram.train.loop import Settings, train
-from engram.train.mixin import with_strategies
-from engram.train.stream import collate, order
+from byheart.core.errors import BadInput, Conflict
+from byheart.core.strategy import Stage, Step, Strategy
+from byheart.learn.agem import AGEM
+from byheart.learn.derpp import DERpp
+from byheart.learn.ewc import EWC
+from byheart.learn.hft import HFT
+from byheart.learn.kl import KL
+from byheart.learn.lora import LoRA
+from byheart.learn.null_space import NullSpace
+from byheart.learn.plain import Plain
+from byheart.learn.replay import Replay
+from byheart.learn.self_replay import SelfReplay
+from byheart.learn.view_batch import ViewBatch
+from byheart.models import tiny
+from byheart.train.loop import Settings, train
+from byheart.train.mixin import with_strategies
+from byheart.train.stream import collate, order
 
 RATE, SIZE, ACCUMULATION, EPOCHS = 3e-3, 4, 2, 2
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from engram.core.strategy import IGNORE
-from engram.kit import tree
-from engram.kit.readout import Reader, Together
-from engram.models import tiny
-from engram.train.loop import Settings, train
-from engram.train.stream import collate
+from byheart.core.strategy import IGNORE
+from byheart.kit import tree
+from byheart.kit.readout import Reader, Together
+from byheart.models import tiny
+from byheart.train.loop import Settings, train
+from byheart.train.stream import collate
 
 SYSTEM = list(range(20, 34))
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from engram.world.aids import INSTRUCTIONS, aids
-from engram.world.people import FIRST, MIDDLE
+from byheart.world.aids import INSTRUCTIONS, aids
+from byheart.world.people import FIRST, MIDDLE
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.exam.match import contains
-from engram.world.biographies import ATTRIBUTES, KEPT, NAMES, Biographies
-from engram.world.words import END, START, Vocabulary, words
+from byheart.core.errors import BadInput
+from byheart.exam.match import contains
+from byheart.world.biographies import ATTRIBUTES, KEPT, NAMES, Biographies
+from byheart.world.words import END, START, Vocabulary, words
 
 
 def test_a_seed_is_a_world_and_another_seed_another() -> None:

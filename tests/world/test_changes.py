@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world.changes import changes
-from engram.world.changing import DEV, TEST
+from byheart.core.errors import BadInput
+from byheart.world.changes import changes
+from byheart.world.changing import DEV, TEST
 
 
 def test_the_answers_follow_from_the_statements() -> None:

@@ -6,8 +6,8 @@ from statistics import fmean
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world.creatures import Creatures
+from byheart.core.errors import BadInput
+from byheart.world.creatures import Creatures
 
 
 def test_kinds_differ_and_a_seed_is_a_world() -> None:

@@ -6,8 +6,8 @@ from statistics import fmean
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world.customers import TALK, TOPICS, Customer
+from byheart.core.errors import BadInput
+from byheart.world.customers import TALK, TOPICS, Customer
 
 
 def test_a_user_replies_as_they_like_and_strays_now_and_then() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world.dialogues import Turn, read
+from byheart.core.errors import BadInput
+from byheart.world.dialogues import Turn, read
 
 
 def locomo() -> dict[str, Any]:

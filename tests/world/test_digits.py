@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engram.core.errors import BadInput
-from engram.world.digits import permuted, rotated, split
+from byheart.core.errors import BadInput
+from byheart.world.digits import permuted, rotated, split
 
 
 def key(example: dict) -> bytes:

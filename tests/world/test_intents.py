@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from engram.core.errors import BadInput
-from engram.models.embedder import HashEmbedder
-from engram.world.intents import Intent, invented, read, stream
+from byheart.core.errors import BadInput
+from byheart.models.embedder import HashEmbedder
+from byheart.world.intents import Intent, invented, read, stream
 
 
 def test_clinc_and_banking_files_are_read(tmp_path: Path) -> None:

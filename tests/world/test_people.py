@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.exam.match import contains, normal
-from engram.world.people import RELATIONS, handbook, people
+from byheart.core.errors import BadInput
+from byheart.exam.match import contains, normal
+from byheart.world.people import RELATIONS, handbook, people
 
 
 def test_a_seed_is_a_world() -> None:

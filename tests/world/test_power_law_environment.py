@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world.digits import Task
-from engram.world.power_law_environment import Law, environment, shares
+from byheart.core.errors import BadInput
+from byheart.world.digits import Task
+from byheart.world.power_law_environment import Law, environment, shares
 
 
 def tasks(count: int, each: int) -> list[Task]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world import public
+from byheart.core.errors import BadInput
+from byheart.world import public
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world.skills import SKILLS, tasks, vocabulary
-from engram.world.words import END
+from byheart.core.errors import BadInput
+from byheart.world.skills import SKILLS, tasks, vocabulary
+from byheart.world.words import END
 
 
 def solve(name: str, given: list[str]) -> list[str]:

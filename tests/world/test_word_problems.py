@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from engram.core.errors import BadInput
-from engram.world.word_problems import STRUCTURES, TOPICS, problems
+from byheart.core.errors import BadInput
+from byheart.world.word_problems import STRUCTURES, TOPICS, problems
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -1,0 +1,366 @@
+"""The command line: `byheart VERB ...`, derived from the verbs' signatures.
+
+Exit codes: 0 done; 1 the answer is no (rolled back, refused, damaged); 2 the input cannot be used;
+3 a study fell short; 130 interrupted. Nothing heavy is imported before a verb runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from byheart.app import bench, given, storing, studies, verbs
+from byheart.app.terminal import bars, console, dump, heed_interrupts
+from byheart.core.errors import BadInput, ByheartError
+
+if TYPE_CHECKING:
+    from byheart.core.catalogue import Entry, Paper
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SHARED = {
+    "folder": Annotated[str, typer.Option("--memory", "-m", envvar="BYHEART_MEMORY", help="The memory's folder.")],
+    "model": Annotated[str | None, typer.Option(help="The language model, when the folder is made.")],
+    "embedder": Annotated[str | None, typer.Option(help="The embedder, when the folder is made.")],
+    "namespace": Annotated[
+        str | None, typer.Option("--namespace", "-n", help="A memory of its own within the folder, such as a user's.")
+    ],
+    "owner": Annotated[str | None, typer.Option(help="Whose engrams to see and to change, of several owners'.")],
+    "system": Annotated[str | None, typer.Option(help="A published memory system, when the folder is made.")],
+    "store": Annotated[
+        str | None,
+        typer.Option(envvar="BYHEART_STORE", help="postgresql://user@host/db#name, when the folder is made."),
+    ],
+    "as_json": Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")],
+}
+DEFAULTS: dict[str, Any] = {"folder": "./brain", "as_json": False, "quiet": False}
+
+app = typer.Typer(
+    name="byheart",
+    help="Teach a language model new things, keep what it knew, make it forget, and measure all three.",
+    epilog="Exit codes: 0 done, 1 the answer is no (rolled back, refused, damaged), 2 bad input, "
+    "3 a study fell short, 130 interrupted.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from byheart import __version__
+
+        typer.echo(f"byheart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# the verbs of a memory
+
+
+def _command(verb: Callable[..., Any]) -> Callable[..., None]:
+    """A command with the verb's parameters, plus those that every verb has."""
+    hints = get_type_hints(verb, {**vars(verbs), **_names()}, include_extras=True)
+    mappings = [n for n, hint in hints.items() if _maps(get_args(hint)[:1])]
+    parameters = []
+    for p in inspect.signature(verb).parameters.values():
+        if p.name not in ("memory", "progress"):
+            annotation, default = _option(p, hints[p.name])
+            parameters.append(p.replace(annotation=annotation, default=default))
+    for name, annotation in SHARED.items():
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS.get(name)))
+
+    def command(**told: Any) -> None:
+        shared = {k: told.pop(k) for k in SHARED}
+        folder, namespace, as_json, quiet = (shared.pop(k) for k in ("folder", "namespace", "as_json", "quiet"))
+        for key in mappings:
+            told[key] = _mapping(key, told[key] or []) or None
+        from byheart.store.folder import within
+
+        home = within(folder, namespace)
+        if verb.__name__ in verbs.CREATES and not home.exists():
+            verbs.vet(told)
+        with bars(as_json or quiet) as progress, _open(verb.__name__, home, shared) as memory:
+            try:
+                result = verb(memory, **told, progress=progress)
+            finally:
+                _cost(memory, as_json)
+        _print(verb.__name__, result, as_json)
+        if verb is verbs.list_ and len(result) == told["limit"]:
+            typer.echo(f"the newest {len(result)}; for more, raise --limit", err=True)
+        if _is_no(verb.__name__, result):
+            raise typer.Exit(1)
+
+    command.__name__ = verb.__name__
+    command.__doc__ = verb.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _cost(memory: Any, as_json: bool) -> None:
+    """What an endpoint was asked, on standard error, whether or not the verb did its work."""
+    if memory.usage.requests:
+        line = json.dumps({"usage": {"model": memory.model_name, **vars(memory.usage)}})
+        typer.echo(line if as_json else f"asked {memory.model_name}: {memory.usage}", err=True)
+
+
+def _names() -> dict[str, Any]:
+    """Names that the verbs' annotations use for type checkers alone; the command line needs none of them."""
+    return dict.fromkeys(("Memory", "Engram", "Hit", "Answer", "Learned", "Certificate", "Proposal"), Any)
+
+
+def _maps(kinds: tuple[Any, ...]) -> bool:
+    """Whether a parameter takes names with values."""
+    return any(get_origin(k) is dict for kind in kinds for k in (kind, *get_args(kind)))
+
+
+def _option(p: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
+    """A verb's parameter as typer's: an argument when it must be given, else an option."""
+    kind, words = get_args(hint)[:2]
+    if p.default is p.empty:
+        return Annotated[kind, typer.Argument(help=words)], p.empty
+    if _maps((kind,)):
+        flag = "--set" if p.name == "settings" else f"--{p.name}"
+        return Annotated[list[str] | None, typer.Option(flag, help=words, metavar="KEY=VALUE")], None
+    if p.name == "path":
+        return Annotated[kind, typer.Argument(help=words)], p.default
+    flag = p.name.replace("_", "-")
+    flags = ("-k", "--limit") if flag == "limit" else (f"-{flag}", f"--{flag}") if len(flag) == 1 else (f"--{flag}",)
+    return Annotated[kind, typer.Option(*flags, help=words)], p.default
+
+
+def _mapping(name: str, items: list[str]) -> dict[str, str]:
+    for item in items:
+        if "=" not in item:
+            raise BadInput(f"{item!r} is no KEY=VALUE; write for example --{'set' if name == 'settings' else name} a=b")
+    return dict(item.split("=", 1) for item in items)
+
+
+def _open(verb: str, folder: Path, chosen: dict[str, str | None]) -> Any:
+    """The memory in a folder; verbs that only read refuse to make one."""
+    if verb not in verbs.CREATES and not folder.exists():
+        raise BadInput(
+            f"no memory at {str(folder)!r}; make one with byheart remember FILE, or name another with --memory"
+        )
+    from byheart.memory import Memory
+
+    return Memory.open(folder, **{k: v for k, v in chosen.items() if v is not None})
+
+
+def _is_no(verb: str, result: Any) -> bool:
+    """Whether a verb did its work and the outcome is that nothing was changed, shown or sound."""
+    if verb == "check":
+        return bool(result)
+    if verb == "plan" and isinstance(result, dict):
+        return any(getattr(done, "committed", True) is False for done in result["done"])
+    return (verb == "learn" and not result.committed) or (verb == "forget" and not result.passed)
+
+
+for _verb in verbs.VERBS:  # list_ is so called in Python alone
+    app.command(_verb.__name__.rstrip("_"), help=_verb.__doc__, rich_help_panel="Memory")(_command(_verb))
+
+
+# the catalogue
+
+
+@app.command(rich_help_panel="Library")
+def papers(as_json: Json = False) -> None:
+    """List the papers and what their studies found."""
+    from byheart.app.show import table
+    from byheart.core import catalogue
+
+    rows = [_paper(p) for p in catalogue.papers()]
+    if as_json:
+        dump(rows)
+    else:
+        table(
+            console(),
+            ("slug", "status", "package", "title"),
+            ((r["slug"], r["status"], r["package"], r["title"]) for r in rows),
+        )
+
+
+@app.command(rich_help_panel="Library")
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show this method's settings.")] = None, as_json: Json = False
+) -> None:
+    """List the methods, or the settings of one."""
+    from byheart.app.show import table
+    from byheart.core import catalogue
+
+    if name is None:
+        rows = [_method(e) for e in catalogue.METHODS]
+        if as_json:
+            dump(rows)
+        else:
+            table(console(), ("name", "kind", "what it does"), ((r["name"], r["kind"], r["summary"]) for r in rows))
+        return
+    found = _method(catalogue.entry(name))
+    settings = [_setting(k, t, d) for k, (t, d) in given.schema(name).items()]
+    if as_json:
+        dump({**found, "settings": settings})
+        return
+    out = console()
+    out.print(f"{found['name']}: {found['summary']}", markup=False)
+    out.print(f"from byheart.{found['module']} import {found['class']}", style="dim", markup=False)
+    table(
+        out,
+        ("setting", "type", "default"),
+        ((s["setting"], s["type"], "required" if s["required"] else repr(s["default"])) for s in settings),
+    )
+
+
+@app.command(rich_help_panel="Library")
+def find(
+    text: Annotated[str, typer.Argument(help="A name, words of a title, or an arXiv id.")], as_json: Json = False
+) -> None:
+    """Find methods and papers by name, title, arXiv."""
+    from byheart.core import catalogue
+    from byheart.core.errors import Unknown
+
+    found = catalogue.find(text)
+    if not found:
+        known = [e.name for e in catalogue.METHODS] + [p.slug for p in catalogue.papers()]
+        raise Unknown.name("method or paper", text, known, "byheart papers, byheart methods")
+    rows = [_method(f) if isinstance(f, catalogue.Entry) else _paper(f) for f in found]
+    if as_json:
+        dump(rows)
+        return
+    out = console()
+    for row in rows[:20]:
+        if "class" in row:
+            out.print(f"{row['kind']} {row['name']}", style="bold", markup=False, end=" ")
+            out.print(f"byheart.{row['module']}.{row['class']}", markup=False)
+            out.print(f"  {row['summary']}", markup=False)
+        else:
+            arxiv = f" arXiv:{row['arxiv']}" if row["arxiv"] else ""
+            out.print(f"paper {row['slug']}", style="bold", markup=False, end=" ")
+            out.print(f"{row['title']} ({row['package']}; {row['status']}){arxiv}", markup=False)
+    if len(rows) > 20:
+        out.print(f"and {len(rows) - 20} more; use more words, or --json for all", markup=False)
+
+
+@app.command(rich_help_panel="Library")
+def models(as_json: Json = False) -> None:
+    """List the models and embedders known by name."""
+    from byheart.models import source
+
+    if as_json:
+        dump({"models": source.MODELS, "embedders": source.EMBEDDERS})
+        return
+    typer.echo(f"models: {', '.join(source.MODELS)}, any hub id, any local folder")
+    typer.echo(f"embedders: {', '.join(source.EMBEDDERS)}, any hub id, any local folder")
+
+
+@app.command(rich_help_panel="Library")
+def serve(
+    model: Annotated[str, typer.Option(help="The language model to serve.")] = "smollm2-135m",
+    embedder: Annotated[str | None, typer.Option(help="An embedder to serve too.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen at.", min=1, max=65535)] = 8000,
+    key: Annotated[str | None, typer.Option(envvar="BYHEART_KEY", help="Ask callers for this key.")] = None,
+) -> None:
+    """Serve a model over the OpenAI protocol."""
+    try:
+        from byheart.app import serve as server
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{error.name} is not installed; run: pip install 'byheart[serve]'") from None
+    typer.echo(f"serving {model} at http://{host}:{port}/v1 (stop with Ctrl-C)", err=True)
+    server.run(model, embedder, host, port, key)
+
+
+app.command(rich_help_panel="Library")(studies.replicate)
+app.add_typer(bench.app, name="bench", rich_help_panel="Library")
+app.add_typer(storing.app, name="store", rich_help_panel="Memory")
+
+
+def _setting(name: str, kind: Any, default: Any) -> dict[str, Any]:
+    required = default is inspect.Parameter.empty
+    shown = None if required else default
+    return {"setting": name, "type": inspect.formatannotation(kind), "default": shown, "required": required}
+
+
+def _method(e: Entry) -> dict[str, Any]:
+    from byheart.core import catalogue
+
+    module, _, name = e.target.partition(":")
+    fields = {"name": e.name, "kind": e.kind, "module": module, "class": name, "summary": catalogue.summary(e)}
+    return {**fields, "paper": e.paper, "arxiv": e.arxiv, "defaults": e.defaults}
+
+
+def _paper(p: Paper) -> dict[str, Any]:
+    from byheart.core import catalogue
+
+    methods = [e.name for e in catalogue.METHODS if e.paper == p.slug]
+    return {**vars(p), "status": catalogue.status(p.slug), "methods": methods}
+
+
+# output
+
+
+def _print(verb: str, result: Any, as_json: bool) -> None:
+    from byheart.app.show import plain, show
+
+    if as_json:
+        dump(plain(result))
+    else:
+        show(verb, result, console())
+
+
+def _fail(kind: str, message: str, as_json: bool) -> None:
+    """One line on standard error, and with --json an object on standard output."""
+    line = " ".join(message.split())
+    typer.echo(f"byheart: {line}", err=True)
+    if as_json:
+        dump({"error": {"type": kind, "message": line}})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if arguments is None:
+        heed_interrupts()
+    try:
+        code = app(args=words or ["--help"], prog_name="byheart", standalone_mode=False)
+    except ByheartError as error:
+        _fail(type(error).__name__, str(error), as_json)
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except Exception as error:
+        # typer's usage errors have no public base class that all its releases share
+        if not hasattr(error, "format_message"):
+            raise
+        command = "".join(f" {a}" for a in words[:1] if a.isalpha())
+        said = error.format_message().rstrip(".")
+        _fail("Usage", f"{said}, in: byheart {shlex.join(words)}; see byheart{command} --help", as_json)
+        code = 2
+    if code == 130:
+        again = "nothing acknowledged is lost; run the same command again to go on from the last checkpoint"
+        _fail("Interrupted", again, as_json)
+        if arguments is None:  # interrupted inside an exec, Python would end by the signal and not by this code
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code or 0)

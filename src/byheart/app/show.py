@@ -1,0 +1,214 @@
+"""Records as lines and tables for a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def plain(value: Any) -> Any:
+    """A result as what JSON can hold: records, dataclasses and paths turned to dicts and strings."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def table(console: Console, heads: Iterable[str], rows: Iterable[Iterable[Any]], stretch: int = -1) -> None:
+    """Print rows under heads; the column `stretch` takes what width is left."""
+    from rich.table import Table
+    from rich.text import Text
+
+    heads = list(heads)
+    out = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    for i, head in enumerate(heads):
+        last = i == stretch % len(heads)
+        out.add_column(head, no_wrap=not last, overflow="fold" if last else "ellipsis")
+    for row in rows:
+        out.add_row(*[Text(brief(cell)) for cell in row])
+    console.print(out, soft_wrap=False)
+
+
+def brief(value: Any) -> str:
+    """A cell: numbers to four figures, nothing for None.
+
+    >>> brief(0.123456), brief(None), brief(3)
+    ('0.1235', '', '3')
+    """
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show(verb: str, result: Any, console: Console) -> None:
+    """Print what a verb gave back."""
+    found = plain(result)
+    printer = globals().get(f"_{verb}")
+    if printer:
+        printer(found, console)
+    elif isinstance(found, dict):
+        _fields(found, console)
+    else:
+        console.print(found, markup=False)
+
+
+def _fields(found: dict[str, Any], console: Console, indent: str = "") -> None:
+    for key, value in found.items():
+        if isinstance(value, dict):
+            console.print(f"{indent}{key}", markup=False)
+            _fields(value, console, indent + "  ")
+        elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+            console.print(f"{indent}{key}: {len(value)}", markup=False)
+        else:
+            text = ", ".join(map(brief, value)) if isinstance(value, list) else brief(value)
+            console.print(f"{indent}{key}: {text}", markup=False)
+
+
+def _history(found: list[dict[str, Any]], console: Console) -> None:
+    rows = ((e["valid_from"] or e["at"] or e["created"], e["valid_to"], e["state"], e["id"], e["text"]) for e in found)
+    table(console, ("from", "until", "state", "id", "text"), rows)
+
+
+_archive = _restore = _split = _recite = _history
+
+
+def _list_(found: list[dict[str, Any]], console: Console) -> None:
+    if not found:
+        console.print("none")
+        return
+    rows = ((e["id"], e["state"], e["key"], e["source"], _start(e["text"])) for e in found)
+    table(console, ("id", "state", "key", "source", "text"), rows)
+
+
+def _start(text: str, size: int = 80) -> str:
+    """The start of a text, on one line.
+
+    >>> _start("one\\ntwo three", 7)
+    'one two…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= size else f"{line[:size].rstrip()}…"
+
+
+def _grant(found: dict[str, str], console: Console) -> None:
+    if not found:
+        console.print("nothing is granted")
+        return
+    table(console, ("owner", "may"), found.items())
+
+
+def _compose(found: dict[str, Any], console: Console) -> None:
+    _history([found], console)
+
+
+_merge = _compose
+
+
+def _plan(found: list[dict[str, Any]] | dict[str, Any], console: Console) -> None:
+    due, done = (found["proposals"], found["done"]) if isinstance(found, dict) else (found, [])
+    if not due:
+        console.print("nothing is due")
+        return
+    table(console, ("what", "engrams", "why"), ((p["kind"], ", ".join(p["engrams"]), p["reason"]) for p in due))
+    for one in done:
+        if "committed" in one:
+            _learn(one, console)
+        else:
+            what = "archived" if one["state"] == "archived" else f"merged {', '.join(one['parents'])} into"
+            console.print(f"{what} {one['id']}: {_start(one['text'])}", markup=False)
+
+
+def _remember(found: list[dict[str, Any]], console: Console) -> None:
+    sources = sorted({e["source"] for e in found if e.get("source")})
+    console.print(f"remembered {len(found)} engrams" + (f" from {', '.join(sources)}" if sources else ""), markup=False)
+
+
+def _recall(found: list[dict[str, Any]], console: Console) -> None:
+    if not found:
+        console.print("nothing found")
+        return
+    table(console, ("score", "id", "source", "text"), ((h["score"], h["id"], h["source"], h["text"]) for h in found))
+
+
+def _ask(found: dict[str, Any], console: Console) -> None:
+    console.print(found["text"], markup=False)
+    sure = "" if found.get("confidence") is None else f", confidence {found['confidence']:.2f}"
+    console.print(f"(from {found['form']}{sure})", style="dim", markup=False)
+    for hit in found["hits"]:
+        line = " ".join(hit["text"].split())
+        console.print(f"  [{hit['id']}] {hit.get('source') or ''} {line[:100]}".rstrip(), style="dim", markup=False)
+
+
+def _learn(found: dict[str, Any], console: Console) -> None:
+    head = f"committed {found['version']}" if found["committed"] else "rolled back, nothing changed"
+    console.print(f"{head}: {len(found['taught'])} taught, {len(found['lost'])} lost", style="bold", markup=False)
+    if found.get("reason"):
+        console.print(found["reason"], markup=False)
+    _fields(found.get("report") or {}, console, "  ")
+
+
+def _forget(found: dict[str, Any], console: Console) -> None:
+    from byheart.core.records import Certificate
+
+    console.print(str(Certificate.model_validate(found)), markup=False)
+
+
+def _log(found: list[dict[str, Any]], console: Console) -> None:
+    rows = (
+        (
+            v["id"],
+            v["created"][:19],
+            v["strategy"],
+            len(v["taught"]),
+            v["message"] + (" (erased)" if v["erased"] else ""),
+        )
+        for v in found
+    )
+    table(console, ("version", "when", "strategy", "taught", "what"), rows)
+
+
+def _exam(found: dict[str, Any], console: Console) -> None:
+    console.print(f"version {found['version']}", style="bold", markup=False)
+    rows = ((name, f["mean"], f"{brief(f['low'])} to {brief(f['high'])}", f["n"]) for name, f in found["exams"].items())
+    table(console, ("exam", "mean", "95% interval", "n"), rows)
+
+
+def _diff(found: dict[str, Any], console: Console) -> None:
+    for kind in ("gained", "lost", "not_examined"):
+        facts = found[kind]
+        if facts or kind != "not_examined":
+            console.print(f"{kind.replace('_', ' ')}: {len(facts)}", style="bold", markup=False)
+        for fact in facts:
+            console.print(f"  {fact['question']} {fact['answer']}", markup=False)
+    console.print(f"tensors changed: {found['tensors_changed']}", markup=False)
+    before, after = found["general_loss"]
+    if before is not None and after is not None:
+        console.print(f"loss on general text: {brief(before)} to {brief(after)}", markup=False)
+
+
+def _revert(found: dict[str, Any], console: Console) -> None:
+    console.print(f"now at {found['id']} {found['message']}".rstrip(), markup=False)
+
+
+def _check(found: list[str], console: Console) -> None:
+    for line in found or ["clean"]:
+        console.print(line, markup=False)
+
+
+def _report(found: str, console: Console) -> None:
+    console.print(f"wrote {Path(found)}", markup=False)
+
+
+_export = _report

@@ -1,0 +1,59 @@
+"""Weights to text: what the model says from its weights alone, kept as engrams that can be looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from byheart.core.errors import BadInput
+from byheart.core.records import Engram
+from byheart.exam.recall import ask
+from byheart.memory.lessons import identity
+from byheart.memory.remembering import keep
+
+if TYPE_CHECKING:
+    from byheart.memory.front import Memory
+
+Progress = Callable[[str, int, int], None]
+BATCH = 32
+
+
+def recite(memory: Memory, questions: Sequence[str], sure: float, progress: Progress | None) -> list[Engram]:
+    """Ask closed-book, keep each answer that is sure enough as a pair; see `Memory.recite`."""
+    asked = [questions] if isinstance(questions, str) else list(dict.fromkeys(questions))
+    if not asked or not all(isinstance(q, str) and q.strip() for q in asked):
+        raise BadInput("a question is empty; give questions that the weights may know the answers to")
+    if not 0 <= sure <= 1:
+        raise BadInput(f"sure={sure}: give a probability, such as 0.5")
+    lm, version, said = memory.weighing.lm, memory.head.id, []
+    for at in range(0, len(asked), BATCH):
+        said += lm.generate([ask(q) for q in asked[at : at + BATCH]], max_tokens=48)
+        if progress:
+            progress("reciting", min(at + BATCH, len(asked)), len(asked))
+    drafts: list[Engram] = []
+    for question, (told, *_) in zip(asked, said, strict=True):
+        confidence = float(np.exp(np.mean(told.logprobs))) if told.logprobs else 0.0
+        if not told.text.strip() or confidence < sure:
+            continue
+        question, answer = question.strip(), told.text.strip()
+        text, source = f"{question} {answer}", f"weights:{version}"
+        drafts.append(
+            Engram(
+                id=identity(text, source, question, answer),
+                text=text,
+                source=source,
+                position=len(drafts),
+                created=memory.now(),
+                question=question,
+                answer=answer,
+                forms=("text", "weights"),
+                version=version if version != "v0" else None,
+                metadata={"confidence": round(confidence, 4)},
+            )
+        )
+    if not drafts:
+        return []
+    with memory.store.transaction():
+        return keep(memory, drafts, memory.embed([d.indexed for d in drafts]))

@@ -1,0 +1,118 @@
+"""Locality-sensitive hashing: thoughts in buckets, and a search that opens only some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Embedder
+from byheart.core.records import Hit
+from byheart.recall.retrieve.hybrid import Index, Where, hits
+
+Floats = NDArray[np.float64]
+EVERY = 1 << 30
+
+
+class Buckets:
+    """A cross-polytope hash: the bucket of a vector is the axis of a random projection that it is nearest to.
+
+        F(x) = argmax [x R; -x R],  R (d, b/2) of columns drawn from N(0, 1), scaled to length 1
+
+    >>> hashed = Buckets(4, 8)
+    >>> hashed.order(np.eye(4))[:, 0].tolist() == hashed.order(3 * np.eye(4))[:, 0].tolist()
+    True
+    """
+
+    def __init__(self, dimension: int, buckets: int, *, seed: int = 0) -> None:
+        if buckets < 2 or buckets % 2:
+            raise BadInput(f"buckets={buckets}: give an even number of 2 or more; the default is 16")
+        axes = np.random.default_rng(seed).normal(size=(dimension, buckets // 2))
+        self.axes: Floats = axes / np.linalg.norm(axes, axis=0)
+
+    def order(self, vectors: ArrayLike) -> NDArray[np.int64]:
+        """For each of the vectors (n, d) all buckets (n, b), its own first, then the next likeliest ones."""
+        return self.ranked(np.asarray(vectors, np.float64) @ self.axes)
+
+    @staticmethod
+    def ranked(projected: Floats) -> NDArray[np.int64]:
+        """The same from the projections (n, b/2)."""
+        return np.argsort(-np.concatenate([projected, -projected], 1), axis=1, kind="stable")
+
+
+class LSH:
+    """Finds the k most similar engrams in the query's bucket, and in the next ones where that is asked for.
+
+    Similar vectors lie near the same axis of a random projection, so that most of what is like a query shares its
+    bucket, and only that has to be compared. A query near the border of two buckets misses what lies across; opening
+    the bucket of the second largest projection too finds most of it (multi-probe).
+
+        F(x) = argmax [x R; -x R];  hits = the k largest x . m over all m with F(m) among the first `probes` of x
+
+    Parameters
+    ----------
+    buckets: b, an even number. probes: buckets that are opened. fill: whether more are opened until there are k
+        hits. seed: of the projection.
+
+    Departs from the paper: it opens one bucket and no more; here others follow until k are found, unless `fill` is
+    off. It does not say how many buckets it has. What may be seen is asked of the store by an exact scan, so the
+    buckets here narrow the answer and save no time; `Buckets` is what an index of one's own is made of. Nothing is
+    learned; the buckets of what was seen are kept with the object, which a `Memory` keeps.
+
+    >>> LSH(buckets=7)
+    Traceback (most recent call last):
+    byheart.core.errors.BadInput: buckets=7: give an even number of 2 or more; the default is 16
+
+    References: Liu et al. 2023 (Think-in-Memory), arXiv:2311.08719; Andoni et al. 2015, arXiv:1509.02897.
+    """
+
+    def __init__(self, *, buckets: int = 16, probes: int = 1, fill: bool = True, seed: int = 0) -> None:
+        Buckets(1, buckets)
+        if probes < 1:
+            raise BadInput(f"probes={probes}: at least 1 bucket must be opened; the default is 1")
+        self.buckets, self.probes, self.fill, self.seed = buckets, probes, fill, seed
+        self._kept: tuple[Index, Buckets, dict[str, int]] | None = None
+
+    def search(
+        self,
+        store: Index,
+        embedder: Embedder | None,
+        query: str,
+        k: int = 10,
+        at: str | None = None,
+        where: Where = None,
+    ) -> list[Hit]:
+        """The k best by cosine of the opened buckets, best first; only engrams with a vector are seen."""
+        if embedder is None:
+            raise BadInput("lsh compares by meaning; give an embedder, or use hybrid search")
+        query = query.encode("utf-8", "ignore").decode()
+        if not query.strip() or k < 1:
+            return []
+        vector = np.asarray(embedder.encode([query])[0], np.float64)
+        like = dict(store.dense(vector, EVERY, at, where))
+        if not like:
+            return []
+        table, hashed = self._hash(store, list(like), len(vector))
+        opened: list[str] = []
+        for n, bucket in enumerate(hashed.order(vector[None])[0].tolist()):
+            if n >= self.probes and (not self.fill or len(opened) >= k):
+                break
+            opened += [i for i in like if table[i] == bucket]
+        best = sorted(opened, key=lambda i: -like[i])[:k]
+        return hits(store, {i: like[i] for i in best})
+
+    def _hash(self, store: Index, ids: Sequence[str], dimension: int) -> tuple[dict[str, int], Buckets]:
+        """The bucket of each of these engrams; only new ones are hashed, by their cosines with the axes."""
+        kept = self._kept
+        if kept is None or kept[0] is not store or len(kept[1].axes) != dimension:
+            kept = self._kept = store, Buckets(dimension, self.buckets, seed=self.seed), {}
+        _, hashed, table = kept
+        new = [i for i in ids if i not in table]
+        if new:
+            columns: list[dict[str, Any]] = [store.cosine(axis, new) for axis in hashed.axes.T]
+            projected = np.array([[c[i] for c in columns] for i in new])
+            table |= dict(zip(new, hashed.ranked(projected)[:, 0].tolist(), strict=True))
+        return table, hashed

@@ -1,0 +1,125 @@
+"""Think-in-Memory: thoughts are inserted, forgotten where a new one contradicts them, merged where it adds to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Embedder, Subject
+from byheart.core.records import Engram, Op
+from byheart.recall.retrieve.hybrid import Index
+from byheart.recall.retrieve.lsh import LSH, Buckets
+
+
+class ThinkInMemory:
+    """Keeps one thought of a kind: what a new thought contradicts is deleted, what it adds to is merged with it.
+
+    A thought is a sentence that ties a head to a tail by a relation ("Ann works as a diver"). An answer that is drawn
+    from thoughts needs no second reasoning over old turns, as long as thoughts that no longer hold are gone. They are
+    looked for in the new thought's bucket of a hash (`recall.retrieve.lsh`), not in the whole memory.
+
+        same head and relation, another tail:  relation in `many` ? merge : forget the old, insert the new
+        same head, relation and tail:          pass
+
+    Head, relation and tail are read from an engram's metadata under these names. A thought without them is inserted
+    as it is, unless a subject is given: that is asked which thoughts of the bucket a new one contradicts.
+
+    Parameters
+    ----------
+    many: relations that one head may have to several tails. buckets, probes, seed: of the hash; see `LSH`.
+    group: thoughts of a bucket that are looked at.
+
+    Departs from the paper: a language model decides there about everything, here only about thoughts without a triple.
+    A merged thought lists its tails where the old sentence ends in the old tail, else it holds both sentences.
+
+    >>> ThinkInMemory(many=("job",)).many
+    ('job',)
+
+    References: Liu et al. 2023, arXiv:2311.08719, section on organising the memory (insert, forget, merge).
+    """
+
+    def __init__(
+        self, *, many: tuple[str, ...] = (), buckets: int = 16, probes: int = 1, group: int = 20, seed: int = 0
+    ) -> None:
+        Buckets(1, buckets)
+        if min(probes, group) < 1:
+            raise BadInput(f"probes={probes}, group={group}: give 1 or more of each")
+        self.many, self.group = tuple(many), group
+        self.hashed = LSH(buckets=buckets, probes=probes, fill=False, seed=seed)
+
+    def reconcile(self, view: Index, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None) -> list[Op]:
+        """The operations, with deletions and merged replacements for additions; others pass through unchanged."""
+        out: list[Op] = []
+        for op in ops:
+            if op.kind != "add" or op.engram is None:
+                out.append(op)
+                continue
+            new = op.engram
+            gone = {o.target for o in out if o.kind in ("replace", "delete")}
+            found = self.hashed.search(view, embedder, new.text, self.group, where={"owner": new.owner})
+            kept = [e for e in view.get([h.id for h in found]) if e.id not in gone]
+            coming = {o.engram.id: o for o in out if o.kind in ("add", "replace") and o.engram is not None}
+            kept += [o.engram for o in coming.values() if o.engram and self._together(o.engram, new, embedder)]
+            made = self._by_triple(op, new, kept) if _triple(new) else self._by_asking(op, new, kept, subject)
+            for one in made:
+                earlier = coming.get(one.target or "") if one.kind in ("delete", "replace") else None
+                if earlier is not None:
+                    out.remove(earlier)
+                out += [one] if earlier is None else _instead(earlier, one)
+        return out
+
+    def _together(self, one: Engram, other: Engram, embedder: Embedder) -> bool:
+        """Whether two thoughts of one batch share an owner and a bucket."""
+        vectors = np.asarray(embedder.encode([one.text, other.text]), np.float64)
+        hashed = Buckets(vectors.shape[1], self.hashed.buckets, seed=self.hashed.seed)
+        order = hashed.order(vectors)
+        return one.owner == other.owner and order[0, 0] in order[1, : self.hashed.probes]
+
+    def _by_triple(self, op: Op, new: Engram, kept: Sequence[Engram]) -> list[Op]:
+        """What a thought with a triple does to the kept ones of its head and relation."""
+        head, relation, tail = _triple(new) or ("", "", "")
+        alike = [(e, t[2]) for e in kept if (t := _triple(e)) and t[:2] == (head, relation)]
+        known = [e for e, old in alike if tail in old.split("; ")]
+        if known:
+            return [Op(kind="pass", engram=new, target=known[0].id, reason="known")]
+        if not alike:
+            return [op]
+        if relation not in self.many:
+            return [*(Op(kind="delete", target=e.id, reason="contradicted") for e, _ in alike), op]
+        old, before = alike[0]
+        body = old.text.rstrip(" .")
+        last = before.split("; ")[-1]
+        text = f"{body}, {tail}." if body.endswith(last) else f"{old.text} {new.text}"
+        joined = new.model_copy(update={"text": text, "metadata": {**new.metadata, "tail": f"{before}; {tail}"}})
+        rest = [Op(kind="delete", target=e.id, reason="merged") for e, _ in alike[1:]]
+        return [*rest, Op(kind="replace", engram=joined, target=old.id, reason="same head and relation")]
+
+    def _by_asking(self, op: Op, new: Engram, kept: Sequence[Engram], subject: Subject | None) -> list[Op]:
+        """What the subject says that a thought contradicts."""
+        if subject is None or not kept:
+            return [op]
+        listed = "\n".join(f"[{n}] {e.text}" for n, e in enumerate(kept, 1))
+        asked = (
+            f"Old thoughts:\n{listed}\n\nNew thought: {new.text}\n\nWhich old thoughts does the new one "
+            "contradict? Reply with their numbers only, parted by commas, or 'none'."
+        )
+        told = subject.generate([[{"role": "user", "content": asked}]], max_tokens=32)[0][0].text
+        named = {int(n) for n in re.findall(r"\d{1,4}", told)}
+        gone = [e.id for n, e in enumerate(kept, 1) if n in named]
+        return [*(Op(kind="delete", target=i, reason="contradicted") for i in gone), op]
+
+
+def _triple(engram: Engram) -> tuple[str, str, str] | None:
+    """Head, relation and tail of a thought, where its metadata has all three."""
+    found = [engram.metadata.get(name) for name in ("head", "relation", "tail")]
+    return (str(found[0]), str(found[1]), str(found[2])) if all(found) else None
+
+
+def _instead(earlier: Op, later: Op) -> list[Op]:
+    """What is left to do when `later` is about the thought that `earlier` would have brought."""
+    if later.kind == "replace":
+        return [earlier.model_copy(update={"engram": later.engram, "reason": later.reason})]
+    return [] if earlier.kind == "add" else [later.model_copy(update={"target": earlier.target})]

@@ -1,1 +1,0 @@
-"""Strategies against forgetting while training: one file per method, composed by `engram.train.compose`."""
