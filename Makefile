@@ -54,7 +54,9 @@ check: lint test
 bench: $(STAMP)
 	@for script in bench/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
+# Behaviour first (every study at smoke scale, some minutes), then the pages that tell of it.
 docs: $(STAMP)
+	$(BIN)/python -m byheart.app.fingerprints
 	$(BIN)/python -m byheart.app.docs
 
 clean:

@@ -150,7 +150,7 @@ def main() -> None:
 
 def classifiers() -> list[str]:
     """The catalogue's training strategies that serve classifiers alone."""
-    entries = [e for e in catalogue.METHODS if e.kind == "strategy" and e.target.startswith("learn.")]
+    entries = [e for e in catalogue.methods() if e.kind == "strategy" and e.target.startswith("learn.")]
     return [e.name for e in entries if "lm" not in catalogue.load(e.name).serves]
 
 

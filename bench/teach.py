@@ -32,7 +32,7 @@ from byheart.exam.leak import leak
 from byheart.exam.recall import ask
 from byheart.memory import audit
 from byheart.models import load
-from byheart.study.peer import sft
+from byheart.study.base.peer import sft
 from byheart.world import public
 from byheart.world.people import Fact, people
 

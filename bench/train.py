@@ -25,7 +25,7 @@ import torch
 from byheart.exam.recall import ask
 from byheart.models import load
 from byheart.models.lm import LanguageModel
-from byheart.study.peer import sft
+from byheart.study.base.peer import sft
 from byheart.train.loop import Settings, train
 from byheart.train.stream import collate
 from byheart.world.people import handbook, people

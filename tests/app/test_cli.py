@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from byheart.app import cli, verbs
-from byheart.core import catalogue
+from byheart.core import catalogue, results
 from byheart.core.errors import BadInput, Unknown
 
 
@@ -60,9 +60,9 @@ def test_papers_and_methods_as_json(capsys) -> None:
     rows = json.loads(out)
     assert (code, len(rows)) == (0, 248)
     assert {r["slug"]: r for r in rows}["ewc"]["methods"] == ["ewc", "online-ewc"]
-    assert all(r["status"] == catalogue.status(r["slug"]) for r in rows)
+    assert all(r["status"] == results.status(r["slug"]) for r in rows)
     code, out, _ = run(capsys, "methods", "--json")
-    assert [r["name"] for r in json.loads(out)] == [e.name for e in catalogue.METHODS]
+    assert [r["name"] for r in json.loads(out)] == [e.name for e in catalogue.methods()]
 
 
 def test_methods_show_settings(capsys) -> None:
@@ -88,7 +88,7 @@ def test_tables_are_whole_when_piped(capsys) -> None:
     assert all(p.slug in out for p in catalogue.papers())
     code, out, _ = run(capsys, "methods")
     assert code == 0
-    assert all(e.name in out for e in catalogue.METHODS)
+    assert all(e.name in out for e in catalogue.methods())
 
 
 @pytest.mark.parametrize(

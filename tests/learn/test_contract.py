@@ -19,7 +19,7 @@ from byheart.learn.plain import Plain
 from byheart.learn.replay import Replay
 from byheart.train.loop import train
 
-NAMES = [e.name for e in catalogue.METHODS if e.target.startswith("learn.")]
+NAMES = [e.name for e in catalogue.methods() if e.target.startswith("learn.")]
 GUARDS = [n for n in NAMES if n != "plain"]
 REFUSE_REPLAY: set[str] = set()  # none does: replay claims nothing
 

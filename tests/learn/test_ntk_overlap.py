@@ -12,7 +12,7 @@ from byheart.core.errors import BadInput
 from byheart.core.strategy import Stage, Step
 from byheart.kit.readout import Reader
 from byheart.learn.ntk_overlap import OGD, output_gradients
-from byheart.study.ntk_overlap import overlap
+from byheart.study.learn.ntk_overlap import overlap
 from byheart.train.stream import collate
 
 

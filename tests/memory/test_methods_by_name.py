@@ -22,7 +22,7 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
 
 
 def named(kind: str, verb: str) -> list[str]:
-    return [e.name for e in catalogue.METHODS if e.kind == kind and hasattr(catalogue.load(e.name), verb)]
+    return [e.name for e in catalogue.methods() if e.kind == kind and hasattr(catalogue.load(e.name), verb)]
 
 
 @pytest.mark.parametrize("name", named("writer", "write"))

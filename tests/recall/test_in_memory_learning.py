@@ -12,7 +12,7 @@ from byheart.core.records import Engram, Op
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.update.in_memory_learning import InMemoryLearning, counts
 from byheart.store.sqlite import Store
-from byheart.study.carrying import carry_out
+from byheart.study.base.carrying import carry_out
 
 EMBEDDER = HashEmbedder()
 KINDS = ("mib", "zog")

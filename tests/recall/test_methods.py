@@ -20,7 +20,7 @@ from byheart.models.lm import load
 from byheart.recall.write.chunks import Chunks
 from byheart.store.sqlite import Store
 
-ENTRIES = [e for e in catalogue.METHODS if e.target.startswith("recall.")]
+ENTRIES = [e for e in catalogue.methods() if e.target.startswith("recall.")]
 RETRIEVERS = [e.name for e in ENTRIES if e.kind == "retriever"]
 RERANKERS = [e.name for e in ENTRIES if e.kind == "reranker"]
 READERS = [e.name for e in ENTRIES if e.kind == "reader"]

@@ -11,7 +11,7 @@ from byheart.core.records import Engram, Op
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.update.rememberer import Rememberer, actions, carried
 from byheart.store.sqlite import Store
-from byheart.study.carrying import carry_out
+from byheart.study.base.carrying import carry_out
 
 EMBEDDER = HashEmbedder()
 TASK = "Bring the mug to the attic."

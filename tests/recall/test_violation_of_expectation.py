@@ -12,7 +12,7 @@ from byheart.core.records import Engram, Op
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.update.violation_of_expectation import ViolationOfExpectation
 from byheart.store.sqlite import Store
-from byheart.study.carrying import carry_out
+from byheart.study.base.carrying import carry_out
 
 EMBEDDER = HashEmbedder()
 ASKED = "What will you drink?"

@@ -6,7 +6,7 @@ import pytest
 
 from byheart.kit.sample import sample
 from byheart.models import tiny
-from byheart.study.answers import exact, first, given
+from byheart.study.base.answers import exact, first, given
 from byheart.train.loop import Settings, train
 from byheart.world.skills import tasks, vocabulary
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from byheart.learn.plain import Plain
-from byheart.study.answers import exact
-from byheart.study.pretrained import pretrained, tune
+from byheart.study.base.answers import exact
+from byheart.study.base.pretrained import pretrained, tune
 from byheart.train.loop import Settings
 
 

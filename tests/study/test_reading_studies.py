@@ -11,7 +11,7 @@ from byheart.exam.match import contains
 from byheart.models.lm import load
 from byheart.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
 from byheart.recall.read.chain_of_note import ChainOfNote
-from byheart.study import adapt_retrieve_revise, chain_of_note
+from byheart.study.recall import adapt_retrieve_revise, chain_of_note
 from byheart.world.people import people
 
 PAIRS = [(i.question, i.answer) for i in quiz()]

@@ -11,8 +11,8 @@ import torch
 
 from byheart.core.strategy import Batch, Stage, Step
 from byheart.nets.perceptron import Perceptron
-from byheart.study import scole
-from byheart.study.three_scenarios import OldHeads, stream
+from byheart.study.base.study import scole
+from byheart.study.world.three_scenarios import OldHeads, stream
 
 
 class Drawn:

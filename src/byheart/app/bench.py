@@ -140,7 +140,7 @@ def strategies() -> list[str]:
     """The catalogue's training strategies that serve language models."""
     from byheart.core import catalogue
 
-    entries = [e for e in catalogue.METHODS if e.kind == "strategy" and e.target.startswith("learn.")]
+    entries = [e for e in catalogue.methods() if e.kind == "strategy" and e.target.startswith("learn.")]
     return [e.name for e in entries if "lm" in catalogue.load(e.name).serves]
 
 
@@ -242,7 +242,7 @@ def _peer(
     from byheart.memory.recipe import EXPOSURES
     from byheart.models import load
     from byheart.models.lm import LanguageModel
-    from byheart.study.peer import sft
+    from byheart.study.base.peer import sft
 
     lm, lora, replays = load(model), arm != "trl", arm == "trl-lora-replay"
     for n, part in enumerate(parts):

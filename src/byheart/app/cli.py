@@ -194,7 +194,7 @@ def papers(as_json: Json = False) -> None:
         table(
             console(),
             ("slug", "status", "package", "title"),
-            ((r["slug"], r["status"], r["package"], r["title"]) for r in rows),
+            ((r["slug"], _status(r), r["package"], r["title"]) for r in rows),
         )
 
 
@@ -207,7 +207,7 @@ def methods(
     from byheart.core import catalogue
 
     if name is None:
-        rows = [_method(e) for e in catalogue.METHODS]
+        rows = [_method(e) for e in catalogue.methods()]
         if as_json:
             dump(rows)
         else:
@@ -238,7 +238,7 @@ def find(
 
     found = catalogue.find(text)
     if not found:
-        known = [e.name for e in catalogue.METHODS] + [p.slug for p in catalogue.papers()]
+        known = [e.name for e in catalogue.methods()] + [p.slug for p in catalogue.papers()]
         raise Unknown.name("method or paper", text, known, "byheart papers, byheart methods")
     rows = [_method(f) if isinstance(f, catalogue.Entry) else _paper(f) for f in found]
     if as_json:
@@ -253,7 +253,9 @@ def find(
         else:
             arxiv = f" arXiv:{row['arxiv']}" if row["arxiv"] else ""
             out.print(f"paper {row['slug']}", style="bold", markup=False, end=" ")
-            out.print(f"{row['title']} ({row['package']}; {row['status']}){arxiv}", markup=False)
+            out.print(f"{row['title']} ({row['package']}; {_status(row)}){arxiv}", markup=False)
+            for what, where in catalogue.places(row["slug"]).items():
+                out.print(f"  {what}: {where}", markup=False)
     if len(rows) > 20:
         out.print(f"and {len(rows) - 20} more; use more words, or --json for all", markup=False)
 
@@ -307,10 +309,14 @@ def _method(e: Entry) -> dict[str, Any]:
 
 
 def _paper(p: Paper) -> dict[str, Any]:
-    from byheart.core import catalogue
+    from byheart.core import catalogue, results
 
-    methods = [e.name for e in catalogue.METHODS if e.paper == p.slug]
-    return {**vars(p), "status": catalogue.status(p.slug), "methods": methods}
+    methods = [e.name for e in catalogue.methods() if e.paper == p.slug]
+    return {**vars(p), "status": results.status(p.slug), "stale": results.stale(p.slug), "methods": methods}
+
+
+def _status(row: dict[str, Any]) -> str:
+    return f"{row['status']} (stale)" if row["stale"] else str(row["status"])
 
 
 # output

@@ -9,14 +9,16 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from byheart.app import paper_pages
+from byheart.app.markdown import MADE, arxiv, blocks, table
 from byheart.core import catalogue
+from byheart.core.methods import ROOT
 
 WHICH = """\
 New facts about people who do not exist, taught in stages with as many examples for every arm, then asked closed-book.
@@ -30,22 +32,18 @@ learning rate is 1e-4 (LoRA, O-LoRA and SEFE 1e-3, sparse memory 0.1, TRL's LoRA
 2e-5) and was not tuned arm by arm, but for sparse memory's, the best of three on another seed; that of the default,
 1.7e-3, was, with all else in it, on other seeds. `trl` and `trl-lora` read each question in one wording, all others in
 many, so their paraphrases are not compared on equal terms."""
-MADE = "<!-- Written by `make docs`; edit the source, not this page. -->\n"
 
 
 def pages() -> dict[str, str]:
     """Every generated page by its path below `docs`."""
-    found = {"methods/index.md": _index(), "cli.md": _cli(), "papers.md": _papers()}
-    found["replications.md"] = _replications()
-    found |= _strategies()
-    found |= {f"methods/{e.name}.md": _method(e) for e in catalogue.METHODS if e.file.exists()}
-    return found
+    made = {"methods/index.md": _index(), "cli.md": _cli(), **paper_pages.pages(), **_strategies()}
+    return made | {f"methods/{e.name}.md": _method(e) for e in catalogue.methods()}
 
 
 def stale(folder: Path) -> list[str]:
     """The pages that are missing, out of date, or left over from something that is gone."""
     wanted = pages()
-    made = [*(folder / "methods").glob("*.md"), *folder.glob("strategies.*")]
+    made = [*(folder / "methods").glob("*.md"), *(folder / "papers").glob("*.*"), *folder.glob("strategies.*")]
     written = {p.relative_to(folder).as_posix() for p in made}
     differ = [n for n, text in wanted.items() if not (folder / n).exists() or _read(folder / n) != text]
     return sorted({*differ, *(written - set(wanted))})
@@ -71,10 +69,9 @@ def _read(path: Path) -> str:
 
 def _index() -> str:
     rows = []
-    for e in catalogue.METHODS:
-        name = f"[{e.name}]({e.name}.md)" if e.file.exists() else e.name
-        rows.append((name, e.kind, catalogue.summary(e), _arxiv(e.arxiv)))
-    return f"{MADE}# Methods\n\n{_table(('method', 'kind', 'what it does', 'paper'), rows)}\n"
+    for e in catalogue.methods():
+        rows.append((f"[{e.name}]({e.name}.md)", e.kind, catalogue.summary(e), arxiv(e.arxiv)))
+    return f"{MADE}# Methods\n\n{table(('method', 'kind', 'what it does', 'paper'), rows)}\n"
 
 
 def _method(e: catalogue.Entry) -> str:
@@ -88,7 +85,7 @@ def _method(e: catalogue.Entry) -> str:
         where += "With " + ", ".join(f"`{k}={v!r}`" for k, v in e.defaults.items()) + ".\n\n"
     tail = "\n".join(f"| `{n}` | `{t}` | {_default(d)} |" for n, t, d in _settings(node))
     table = f"\n## Constructor\n\n| setting | type | default |\n| --- | --- | --- |\n{tail}\n" if tail else ""
-    return head + where + "\n\n".join(_blocks(ast.get_docstring(node) or "")) + "\n" + table
+    return head + where + "\n\n".join(blocks(ast.get_docstring(node) or "")) + "\n" + table
 
 
 def _settings(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, str, str | None]]:
@@ -104,38 +101,6 @@ def _settings(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, str, 
 
 def _default(text: str | None) -> str:
     return "required" if text is None else f"`{text}`"
-
-
-def _blocks(text: str) -> Iterator[str]:
-    """A docstring's paragraphs as Markdown: headings, code, formulas and prose."""
-    for paragraph in re.split(r"\n\s*\n", text):
-        rows = paragraph.splitlines()
-        if len(rows) > 1 and re.fullmatch(r"-{3,}", rows[1].strip()):
-            yield f"## {rows[0]}"
-            rows = rows[2:]
-            if rows:
-                yield "\n".join(f"- {_prose(item)}" for item in _items(rows))
-        elif rows[0].startswith(">>>"):
-            yield "```python\n" + "\n".join(rows) + "\n```"
-        elif all(re.search(r"=|<-|^ {2,}", row) for row in rows) and not paragraph.rstrip().endswith("."):
-            yield "```text\n" + "\n".join(rows) + "\n```"
-        else:
-            yield _prose(" ".join(row.strip() for row in rows))
-
-
-def _items(rows: list[str]) -> list[str]:
-    """`name: words` rows, with the rows that go on from each joined to it."""
-    items: list[str] = []
-    for row in rows:
-        if items and not re.match(r"[\w*]+(, [\w*]+)*:", row):
-            items[-1] += " " + row.strip()
-        else:
-            items.append(row.strip())
-    return items
-
-
-def _prose(text: str) -> str:
-    return re.sub(r"(?<!`)([*<|])(?!`)", r"\\\1", text)
 
 
 def _cli() -> str:
@@ -171,70 +136,24 @@ def _help(*command: str) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
-def _papers() -> str:
-    counts: dict[str, int] = {}
-    rows = []
-    for p in catalogue.papers():
-        status = catalogue.status(p.slug)
-        counts[status] = counts.get(status, 0) + 1
-        shown = f"[{status}](results/{p.slug}.json)" if catalogue.results(p.slug) else status
-        methods = ", ".join(f"[{e.name}](methods/{e.name}.md)" for e in catalogue.METHODS if e.paper == p.slug)
-        rows.append((p.slug, p.title, p.package, p.kind, methods, shown, _arxiv(p.arxiv)))
-    total = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-    head = ("slug", "title", "package", "kind", "methods", "status", "paper")
-    words = f"{len(rows)} papers: {total}. A status is what the paper's committed study result says.\n\n"
-    return f"{MADE}# Papers\n\n{words}{_table(head, rows)}\n"
-
-
-def _replications() -> str:
-    """Every committed study result: what was claimed, what would count, what came out."""
-    parts, counts = [], dict.fromkeys(("holds", "fails", "inconclusive"), 0)
-    for p in catalogue.papers():
-        found = catalogue.results(p.slug)
-        if found is None:
-            continue
-        counts[catalogue.status(p.slug)] += 1
-        rows = []
-        for c in found["criteria"]:
-            limit = f">= {c['at_least']:g}" if "at_least" in c else f"<= {c['at_most']:g}"
-            spread = "" if c["interval"] is None else f" ({c['interval'][0]:.3f} to {c['interval'][1]:.3f})"
-            rows.append((c["says"], f"`{c['measure']}` {limit}", f"{c['mean']:.3f}{spread}", c["verdict"]))
-        table = _table(("what must be seen", "threshold", "measured", ""), rows)
-        bound = f"Thresholds committed in {found['registered']}." if found["registered"] else "Thresholds not bound."
-        seeds = ", ".join(map(str, found["seeds"]))
-        parts.append(
-            f"## {p.slug}: {found['verdict']}\n\n{p.title} {_arxiv(p.arxiv)}\n\nClaim: {found['claim']} "
-            f"({found['source']})\n\n{table}\n\nScale {found['scale']}, seeds {seeds}, "
-            f"{found['seconds']:.0f} s. {bound}{' ' + found['note'] if 'note' in found else ''} "
-            f"[All figures](results/{p.slug}.json), [the study](../src/byheart/study/{p.slug.replace('-', '_')}.py)."
-            + (f"\n\n{_story(p.slug)}" if _story(p.slug) else "")
-        )
-    words = ", ".join(f"{n} {v}" for v, n in counts.items())
-    head = (
-        "A criterion holds when the one-sided 95% limit of its mean over seeds meets the threshold, fails when the\n"
-        "mean does not, and is inconclusive between; a study is as good as its worst criterion.\n"
-    )
-    return f"{MADE}# Replications\n\n{words}. {head}\n" + "\n\n".join(parts) + ("\n" if parts else "")
-
-
 def _strategies() -> dict[str, str]:
     """What every strategy teaches and what it costs: the committed tables of `byheart bench learn` and of its step."""
     from byheart.app import bench
 
-    results = catalogue.ROOT.parents[1] / "bench" / "results"
+    results = ROOT.parents[1] / "bench" / "results"
     taught = [json.loads(_read(f)) for f in results.glob("learn*.json")]
-    taught.sort(key=lambda table: (-table["facts"], table["seed"]))
+    taught.sort(key=lambda t: (-t["facts"], t["seed"]))
     if not taught:
         return {}
     left = "; ".join(f"`{name}` {why}" for name, why in bench.APART.items())
     parts = [f"{MADE}# Which strategy\n\n{WHICH} Not here: {left}."]
-    for table in taught:
-        said = f"Recommended: `{table['recommended']}`." if table["recommended"] else "None is good enough."
-        rows = [bench.cells(f"`{n}`", table["arms"][n]) for n in bench.ranked(table["arms"])]
-        title = f"{table['facts']} facts in {table['stages']} stages, {table['model']}, seed {table['seed']}"
-        note = f"{table['note']} " if "note" in table else ""
-        parts.append(f"## {title}\n\n{note}{said}\n\n{_table(bench.COLUMNS, rows)}")
-    widest = max(taught, key=lambda table: len(table["arms"]))
+    for one in taught:
+        said = f"Recommended: `{one['recommended']}`." if one["recommended"] else "None is good enough."
+        rows = [bench.cells(f"`{n}`", one["arms"][n]) for n in bench.ranked(one["arms"])]
+        title = f"{one['facts']} facts in {one['stages']} stages, {one['model']}, seed {one['seed']}"
+        note = f"{one['note']} " if "note" in one else ""
+        parts.append(f"## {title}\n\n{note}{said}\n\n{table(bench.COLUMNS, rows)}")
+    widest = max(taught, key=lambda t: len(t["arms"]))
     parts.insert(1, "![Recall against general loss kept](strategies.svg)")
     steps = results / "strategies.json"
     if steps.exists():
@@ -247,9 +166,7 @@ def _overheads(found: dict[str, Any]) -> str:
     head = ("strategy", "time of a step", "around the stage", "state kept", "peak memory")
     rows = sorted(found["strategies"].items(), key=lambda item: item[1].get("ratio", 1e9))
     tables = [
-        _table(
-            head, [_overhead(n.removeprefix("digits:"), row) for n, row in rows if n.startswith("digits:") == digits]
-        )
+        table(head, [_overhead(n.removeprefix("digits:"), row) for n, row in rows if n.startswith("digits:") == digits])
         for digits in (False, True)
     ]
     note = f"{found['note']} " if "note" in found else ""
@@ -269,32 +186,10 @@ def _overhead(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     return f"`{name}`", f"{row['ratio']:.2f}", f"{row['seconds_around']:.1f} s", *sizes
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; pipes in cells are escaped."""
-    lines = [head, ["---"] * len(head), *([_cell(c) for c in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _story(slug: str) -> str:
-    """The docstring of a study's class: what the paper did, what is done here, why it fell short if it did."""
-    file = catalogue.ROOT / "study" / f"{slug.replace('-', '_')}.py"
-    nodes = ast.parse(_read(file)).body if file.exists() else []
-    found = [n for n in nodes if isinstance(n, ast.ClassDef) and "Study" in map(ast.unparse, n.bases)]
-    return "\n\n".join(_blocks(ast.get_docstring(found[0]) or "")) if found else ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _arxiv(number: str | None) -> str:
-    return f"[{number}](https://arxiv.org/abs/{number})" if number else ""
-
-
 def main(arguments: list[str]) -> int:
     """Write the pages, or with --check only say which are stale; returns the exit code."""
     folders = [a for a in arguments if a != "--check"]
-    folder = Path(folders[0]) if folders else catalogue.ROOT.parents[1] / "docs"
+    folder = Path(folders[0]) if folders else ROOT.parents[1] / "docs"
     if "--check" in arguments:
         names = stale(folder)
         for name in names:

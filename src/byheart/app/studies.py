@@ -1,4 +1,4 @@
-"""`byheart replicate`: run the studies, print what they found, store it."""
+"""`byheart replicate`: run the studies, print what came out, store it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ FELL_SHORT = 3
 def replicate(
     slugs: Annotated[list[str] | None, typer.Argument(help="The papers, by slug.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every paper that has a study.")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="Every paper whose result is no longer of the code.")] = False,
     scale: Annotated[
         Literal["smoke", "small", "full"], typer.Option(help="How big: seconds, minutes, or as long as it takes.")
     ] = "small",
-    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
-    first: Annotated[int, typer.Option(help="The first of the seeds.", min=0)] = 0,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds, from --first on (each study's own, if not given).", min=1)
+    ] = None,
+    first: Annotated[int | None, typer.Option(help="The first of the seeds.", min=0)] = None,
+    power: Annotated[
+        bool, typer.Option("--power", help="Run tuning seeds and say how many seeds the verdict needs.")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Processes side by side; the cores are shared.", min=1)] = 1,
     ray: Annotated[bool, typer.Option("--ray", help="Run on a Ray cluster.")] = False,
     data: Annotated[str | None, typer.Option(help="The folder of public data sets, for studies that need one.")] = None,
@@ -35,73 +41,122 @@ def replicate(
 ) -> None:
     """Run papers' studies: claim, threshold, measured, verdict.
 
-    Ends with 0 when every claim holds, and with 3 when one fails or is inconclusive.
+    Ends with 0 when every claim holds, and with 3 when one fails, is inconclusive or cannot be tested here.
     """
     from byheart.app import terminal
-    from byheart.core import catalogue
-    from byheart.study import trial
+    from byheart.core import results
+    from byheart.study.base import study as studies
 
     if listed:
-        rows = [{"paper": s, "status": catalogue.status(s), "claim": trial.find(s).claim} for s in trial.slugs()]
+        rows = [{"paper": s, "status": results.shown(s), "claim": studies.find(s).claim} for s in studies.slugs()]
         if as_json:
             terminal.dump(rows)
         else:
             from byheart.app.show import table
 
-            shown = ((r["paper"], r["status"], r["claim"]) for r in rows)
-            table(terminal.console(), ("paper", "status", "claim"), shown)
+            lines = ((r["paper"], r["status"], r["claim"]) for r in rows)
+            table(terminal.console(), ("paper", "status", "claim"), lines)
         return
-    if bool(slugs) == every:
-        raise BadInput("name papers or give --all, one of the two; byheart replicate --list shows which there are")
-    from byheart.study import replicate as runs
-
-    console = terminal.console()
-    found: dict[str, dict[str, Any]] = {}
-
-    def done(one: dict[str, Any]) -> None:
-        found[one["paper"]] = one
-        if out is not None:
-            runs.write(one, Path(out))
-        if not as_json:
-            show(one, console)
-
-    wanted, chosen = trial.slugs() if every else list(slugs or []), range(first, first + seeds)
-    if every and scale != "smoke" and not data:
-        lacking = [s for s in wanted if trial.find(s).needs]
-        wanted = [s for s in wanted if s not in lacking]
-        typer.echo(f"left out, for they need --data: {', '.join(lacking)}", err=True)
-    found |= {s: one for s in wanted if out and (one := runs.stored(Path(out), s, scale, chosen))}
-    for slug, one in found.items():
-        typer.echo(f"{slug}: {one['verdict']}, as {out}/{slug}.json holds it; delete that to run it again", err=True)
-    with terminal.bars(quiet or as_json) as progress:
-        runs.replicate(
-            [s for s in wanted if s not in found],
-            scale=scale,
-            seeds=chosen,
-            jobs=jobs,
-            ray=ray,
-            data=Path(data) if data else None,
-            kept=Path(out) / "begun" if out else None,
-            progress=lambda _, n, total: progress("studies", n, total),
-            done=done,
-        )
-    told = [found[s] for s in wanted]
+    if bool(slugs) + every + stale != 1:
+        raise BadInput("name papers, or give --all or --stale, one of the three; --list shows which there are")
+    chosen = list(slugs or []) or [s for s in studies.slugs() if every or results.stale(s)]
+    if not slugs and scale != "smoke" and not data:
+        lacking = [s for s in chosen if studies.find(s).needs]
+        chosen = [s for s in chosen if s not in lacking]
+        if lacking:
+            typer.echo(f"left out, for they need --data: {', '.join(lacking)}", err=True)
+    numbers = None if seeds is None and first is None else range(first or 0, (first or 0) + (seeds or 3))
+    if power:
+        _powers(chosen, numbers, jobs, data, as_json, quiet)
+        return
+    records = _run(chosen, numbers, scale, jobs, ray, data, out, as_json, quiet)
     if as_json:
-        terminal.dump(told if every or len(told) > 1 else told[0])
-    if any(f["verdict"] != "holds" for f in told):
+        terminal.dump(records if not slugs or len(records) > 1 else records[0])
+    if any(r["verdict"] != "holds" for r in records):
         raise typer.Exit(FELL_SHORT)
 
 
-def show(found: dict[str, Any], console: Console) -> None:
-    """One study's result in words."""
-    console.print(f"{found['paper']}: {found['verdict']}", style="bold", markup=False)
-    console.print(f"  claim: {found['claim']} ({found['source']})", markup=False)
-    for c in found["criteria"]:
-        limit = f">= {c['at_least']:g}" if "at_least" in c else f"<= {c['at_most']:g}"
-        spread = "" if c["interval"] is None else f" [{c['interval'][0]:.3f}, {c['interval'][1]:.3f}]"
-        console.print(
-            f"  {c['verdict']}: {c['says']}: {c['measure']} {limit}, measured {c['mean']:.3f}{spread}", markup=False
+def _run(
+    slugs: list[str],
+    seeds: range | None,
+    scale: Literal["smoke", "small", "full"],
+    jobs: int,
+    ray: bool,
+    data: str | None,
+    out: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> list[dict[str, Any]]:
+    """The records of studies, those that `out` holds already among them."""
+    from byheart.app import terminal
+    from byheart.study.base import record as store
+    from byheart.study.base import replicate as runs
+    from byheart.study.base import study as studies
+
+    console = terminal.console()
+    records: dict[str, dict[str, Any]] = {}
+
+    def done(record: dict[str, Any]) -> None:
+        records[record["paper"]] = record
+        if out is not None:
+            store.write(record, Path(out))
+            if record["fingerprint"]:
+                store.write_today(record["paper"], Path(out), record["fingerprint"])
+        if not as_json:
+            show(record, console)
+
+    for slug in slugs if out else ():
+        own = seeds if seeds is not None else studies.find(slug).seeds
+        if stored := store.stored(Path(out or ""), slug, scale, own):
+            records[slug] = stored
+            typer.echo(
+                f"{slug}: {stored['verdict']}, as {out}/{slug}.json holds it; delete that to run it again", err=True
+            )
+    with terminal.bars(quiet or as_json) as progress:
+        runs.replicate(
+            [s for s in slugs if s not in records],
+            scale=scale,
+            seeds=seeds,
+            jobs=jobs,
+            ray=ray,
+            data=Path(data) if data else None,
+            begun=Path(out) / "begun" if out else None,
+            progress=lambda _, n, total: progress("studies", n, total),
+            done=done,
         )
-    seeds = ", ".join(map(str, found["seeds"]))
-    took = f"{found['seconds']:.0f} s, {found['processor_seconds']:.0f} s of processor time"
-    console.print(f"  scale {found['scale']}, seeds {seeds}, {took}", style="dim", markup=False)
+    return [records[s] for s in slugs]
+
+
+def _powers(slugs: list[str], seeds: range | None, jobs: int, data: str | None, as_json: bool, quiet: bool) -> None:
+    """Say of each study how many seeds its primary criterion needs, by its spread on tuning seeds."""
+    from byheart.app import terminal
+    from byheart.study.base import replicate as runs
+
+    with terminal.bars(quiet or as_json) as progress:
+        needs = {
+            slug: runs.power(slug, seeds or range(100, 105), jobs=jobs, data=Path(data) if data else None,
+                             progress=lambda _, n, total: progress("tuning seeds", n, total))
+            for slug in slugs
+        }  # fmt: skip
+    if as_json:
+        terminal.dump({slug: {**vars(need), "seeds": list(need.seeds)} for slug, need in needs.items()})
+        return
+    for slug, need in needs.items():
+        count = "more than 40 seeds, or no margin" if need.needed is None else f"{need.needed} seeds"
+        typer.echo(f"{slug}: margin {need.margin:.4f}, spread {need.spread:.4f}: {count}")
+
+
+def show(record: dict[str, Any], console: Console) -> None:
+    """One study's result in words."""
+    console.print(f"{record['paper']}: {record['verdict']} ({record['reason']})", style="bold", markup=False)
+    console.print(f"  claim: {record['claim']} ({record['source']})", markup=False)
+    roles = {"primary": [record["primary"]], "secondary": record["secondary"], "needed": record["preconditions"]}
+    for role, criteria in roles.items():
+        for c in criteria:
+            limit = f">= {c['at_least']:g}" if "at_least" in c else f"<= {c['at_most']:g}"
+            spread = "" if c["interval"] is None else f" [{c['interval'][0]:.3f}, {c['interval'][1]:.3f}]"
+            text = f"{c['says']}: {c['measure']} {limit}, measured {c['mean']:.3f}{spread}"
+            console.print(f"  {role}, {c['verdict']}: {text}", markup=False)
+    seeds = ", ".join(map(str, record["seeds"]))
+    took = f"{record['seconds']:.0f} s, {record['processor_seconds']:.0f} s of processor time"
+    console.print(f"  scale {record['scale']}, seeds {seeds}, {took}", style="dim", markup=False)

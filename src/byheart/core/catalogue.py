@@ -13,18 +13,16 @@ from __future__ import annotations
 import ast
 import csv
 import inspect
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from byheart.core.errors import BadInput, Damaged, Unknown
-from byheart.core.methods import METHODS, ROOT, Entry
-
-Status = Literal["no study yet", "holds", "fails", "inconclusive"]
+from byheart.core import results
+from byheart.core.errors import Unknown
+from byheart.core.methods import ROOT, Entry, methods
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,15 @@ class Paper:
     def name(self) -> str:
         """The slug, under the attribute that a method has too."""
         return self.slug
+
+    @property
+    def folder(self) -> str:
+        """The package that its study lies in: the first that the catalogue names.
+
+        >>> paper("reflective-memory").package, paper("reflective-memory").folder
+        ('recall/update+rerank', 'recall')
+        """
+        return re.split(r"[/+]", self.package)[0]
 
 
 @cache
@@ -67,10 +74,10 @@ def entry(name: str) -> Entry:
     Traceback (most recent call last):
     byheart.core.errors.Unknown: no method 'ewcc'; did you mean 'ewc' or ...
     """
-    for e in METHODS:
+    for e in methods():
         if e.name == name:
             return e
-    raise Unknown.name("method", name, [e.name for e in METHODS], "byheart methods")
+    raise Unknown.name("method", name, [e.name for e in methods()], "byheart methods")
 
 
 def load(name: str) -> type[Any]:
@@ -94,17 +101,23 @@ def make(name: str, **settings: Any) -> Any:
     return cls(**{**entry(name).defaults, **settings})
 
 
-def summary(e: Entry) -> str:
-    """The first line of the class's docstring, read without importing it ("" when there is no file yet)."""
-    try:
-        tree = ast.parse(e.file.read_text(encoding="utf-8"))
-    except OSError:
-        return ""
-    wanted = e.target.split(":")[1]
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == wanted:
-            return (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ").strip()
+def docstring(e: Entry) -> str:
+    """The docstring of a method's class, read without importing it ("" when there is none)."""
+    name = e.target.split(":")[1]
+    for node in ast.parse(e.file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return ast.get_docstring(node) or ""
     return ""
+
+
+def summary(e: Entry) -> str:
+    """The first paragraph of the class's docstring, on one line."""
+    return docstring(e).split("\n\n")[0].replace("\n", " ").strip()
+
+
+def about(e: Entry) -> str:
+    """What a method's file says it is in its first line, and the summary of its class."""
+    return f"{e.file.read_text(encoding='utf-8').lstrip().split(chr(10))[0].strip(chr(34))} {summary(e)}"
 
 
 def find(text: str) -> list[Entry | Paper]:
@@ -115,7 +128,7 @@ def find(text: str) -> list[Entry | Paper]:
     """
     wanted = _arxiv(text) or text.strip().lower()
     words = re.findall(r"[a-z0-9+]+", wanted)
-    everything: list[Entry | Paper] = [*METHODS, *papers()]
+    everything: list[Entry | Paper] = [*methods(), *papers()]
     scored = [(_match(f, wanted, words), f) for f in everything]
     return [f for score, f in sorted(scored, key=lambda pair: -pair[0]) if score > 0]
 
@@ -134,52 +147,55 @@ def _arxiv(text: str) -> str | None:
 
 def _match(f: Entry | Paper, wanted: str, words: list[str]) -> float:
     """How well a method or a paper answers a query; 0 when it does not."""
-    name, title = f.name, f.title.lower() if isinstance(f, Paper) else ""
-    if wanted and wanted in (name, f.arxiv, title):
+    name, source = f.name, paper(f.paper) if isinstance(f, Entry) and f.paper else f
+    title = source.title.lower() if isinstance(source, Paper) else ""
+    if wanted and wanted in (name, f.arxiv):
         return 100
+    if wanted and wanted == title:
+        return 99 if f is source else 95
     if isinstance(f, Entry) and wanted in (f.paper, f.target.split(":")[1].lower()):
         return 90
+    if re.fullmatch(r"\d{4}\.\d{4,5}", wanted):
+        return 50 if isinstance(f, Entry) and wanted in docstring(f) else 0
     if not words:
         return 0
     if name.startswith(wanted):
         return 80 - len(name) / 100
     heading = re.findall(r"[a-z0-9+]+", f"{name} {title}")
     if all(any(h.startswith(w) for h in heading) for w in words):
-        return 60 - len(heading) / 100
-    body = re.findall(r"[a-z0-9+]+", summary(f).lower() if isinstance(f, Entry) else f.show.lower())
+        return (60 if f is source else 50) - len(heading) / 100
+    body = re.findall(r"[a-z0-9+]+", (about(f) if isinstance(f, Entry) else f.show).lower())
     if all(any(h.startswith(w) for h in heading + body) for w in words):
         return 40
     return 0
 
 
-def results(slug: str) -> dict[str, Any] | None:
-    """The committed result of a paper's study (`docs/results/SLUG.json`), or None when there is none.
+def places(slug: str) -> dict[str, str]:
+    """Where everything of a paper lies, by what it is: methods, study, tests, page, result, and the command.
 
-    In a checkout the repository's own file counts; an installed package carries a copy.
+    Paths are below the repository. What is not there is left out.
+
+    >>> places("ewc")["study"], places("ewc")["run"]
+    ('src/byheart/study/learn/ewc.py', 'byheart replicate ewc')
     """
-    checkout = ROOT.parents[1] / "docs" / "results"
-    home = checkout if checkout.is_dir() and (ROOT.parents[1] / "pyproject.toml").exists() else ROOT / "results"
-    path = home / f"{slug}.json"
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise Damaged(f"{path.name} is not JSON ({error}); run the study again") from None
+    here, stem = paper(slug), slug.replace("-", "_")
+    files = [e.file for e in methods() if e.paper == slug]
+    study = ROOT / "study" / here.folder / f"{stem}.py"
+    top = ROOT.parents[1]
+    names = dict.fromkeys([stem, *(f.stem for f in files)])
+    tests = [p for name in names for p in sorted((top / "tests").glob(f"*/test_{name}.py"))]
+    paths_by_kind = {
+        "method": dict.fromkeys(files),
+        "study": [study],
+        "test": tests,
+        "page": [top / "docs" / "papers" / f"{slug}.md"],
+        "result": [results.folder() / f"{slug}.json"],
+    }
+    out = {what: ", ".join(_below(p, top) for p in paths if p.exists()) for what, paths in paths_by_kind.items()}
+    return {what: text for what, text in out.items() if text} | (
+        {"run": f"byheart replicate {slug}"} if study.exists() else {}
+    )
 
 
-def status(slug: str) -> Status:
-    """What the paper's study found, computed from its committed result and never typed.
-
-    >>> status("no-such-paper")
-    Traceback (most recent call last):
-    byheart.core.errors.Unknown: no paper 'no-such-paper'...
-    """
-    paper(slug)
-    found = results(slug)
-    if found is None:
-        return "no study yet"
-    verdict = found.get("verdict")
-    if verdict not in ("holds", "fails", "inconclusive"):
-        raise BadInput(f"{slug}.json says {verdict!r}, not holds, fails or inconclusive; run the study again")
-    return verdict
+def _below(path: Path, top: Path) -> str:
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else str(path)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from byheart.core.methods import Variants
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -134,7 +136,14 @@ class Strategy:
     arguments that make it plain fine-tuning, exactly; `biting` are those that make it act on a model
     of two layers, where the defaults would not. The contract tests use both. `taught_at` is the rate at which
     `Memory.learn` trains a language model with it, where that of full fine-tuning does not suit what it trains.
+
+    `name`, `paper`, `arxiv` and `variants` are what the catalogue says of it (`core.methods`).
     """
+
+    name: ClassVar[str] = ""
+    paper: ClassVar[str | None] = None
+    arxiv: ClassVar[str | None] = None
+    variants: ClassVar[Variants] = {}
 
     claims: frozenset[str] = frozenset()
     serves: frozenset[str] = frozenset({"lm", "classifier"})

@@ -44,6 +44,9 @@ class NPO(Strategy):
     Effective Unlearning", arXiv:2404.05868, equation 3.
     """
 
+    name = "npo"
+    arxiv = "2404.05868"
+
     claims = frozenset({"objective:forget"})
     neutral: ClassVar[dict[str, Any]] = {"batch": 0}
 

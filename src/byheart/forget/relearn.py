@@ -41,6 +41,9 @@ class Relearn:
     References: Bourtoule et al. 2021, "Machine Unlearning", arXiv:1912.03817, section IV.
     """
 
+    name = "relearn"
+    arxiv = "1912.03817"
+
     def __init__(self, *, forgotten: Set[str]) -> None:
         self.forgotten = frozenset(forgotten)
 

@@ -43,6 +43,9 @@ class AGEM(Strategy):
     equation 11.
     """
 
+    name = "a-gem"
+    arxiv = "1812.00420"
+
     neutral: ClassVar[dict[str, Any]] = {"examples": 0}
 
     def __init__(self, *, examples: int = 64, capacity: int | None = None) -> None:

@@ -60,6 +60,10 @@ class CaMeLS(Strategy):
     figure 3.
     """
 
+    name = "camels"
+    paper = "camels"
+    arxiv = "2305.15076"
+
     claims = frozenset({"objective:new"})
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"rounds": 0}

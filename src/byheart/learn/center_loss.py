@@ -46,6 +46,10 @@ class CenterLoss(Strategy):
     Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition", equations 2 to 4.
     """
 
+    name = "center-loss"
+    paper = "center-loss"
+    arxiv = "2110.11314"
+
     serves = frozenset({"classifier"})
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0, "boundaries": False}
 

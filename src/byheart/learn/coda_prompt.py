@@ -55,6 +55,10 @@ class CodaPrompt(Strategy):
     Continual Learning", arXiv:2211.13218, equations 3 to 8.
     """
 
+    name = "coda-prompt"
+    paper = "coda-prompt"
+    arxiv = "2211.13218"
+
     claims = frozenset({"objective:new", "adapter"})
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"components": 0}

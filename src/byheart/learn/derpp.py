@@ -45,6 +45,9 @@ class DERpp(Strategy):
     arXiv:2004.07211, equation 6 and algorithm 2.
     """
 
+    name = "der++"
+    arxiv = "2004.07211"
+
     claims = frozenset({"objective:replay"})
     neutral: ClassVar[dict[str, Any]] = {"alpha": 0.0, "beta": 0.0}
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from byheart.core.methods import Variants
 from byheart.core.strategy import Stage, Step, Strategy
 from byheart.kit.adapter import refuse
 from byheart.kit.buffer import pick
@@ -48,6 +49,11 @@ class EWC(Strategy):
     arXiv:1612.00796, equation 3; Schwarz et al. 2018, "Progress & Compress", arXiv:1805.06370
     (online); Kunstner et al. 2019, arXiv:1905.12558 (empirical and true Fisher).
     """
+
+    name = "ewc"
+    paper = "ewc"
+    arxiv = "1612.00796"
+    variants: ClassVar[Variants] = {"online-ewc": {"online": True}}
 
     neutral: ClassVar[dict[str, Any]] = {"importance": 0.0}
 

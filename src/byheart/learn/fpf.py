@@ -51,6 +51,10 @@ class FPF(Strategy):
     arXiv:2304.04158, section 3, equation 1 and algorithm 1.
     """
 
+    name = "fpf"
+    paper = "fpf"
+    arxiv = "2304.04158"
+
     neutral: ClassVar[dict[str, Any]] = {"steps": 0}
 
     def __init__(

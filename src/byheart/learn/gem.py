@@ -45,6 +45,9 @@ class GEM(Strategy):
     arXiv:1706.08840, equations 8 to 11.
     """
 
+    name = "gem"
+    arxiv = "1706.08840"
+
     neutral: ClassVar[dict[str, Any]] = {"capacity": 0}
 
     def __init__(self, *, capacity: int = 256, margin: float = 0.5, examples: int | None = None) -> None:

@@ -49,6 +49,10 @@ class GeRe(Strategy):
     via General Samples Replay", arXiv:2508.04676, section 3 (TM).
     """
 
+    name = "gere"
+    paper = "gere"
+    arxiv = "2508.04676"
+
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"ratio": 0.0}
     biting: ClassVar[dict[str, Any]] = {"examples": 4, "length": 6}

@@ -41,6 +41,10 @@ class HFT(Strategy):
     arXiv:2404.18466.
     """
 
+    name = "hft"
+    paper = "hft"
+    arxiv = "2404.18466"
+
     neutral: ClassVar[dict[str, Any]] = {"share": 0.0}
 
     def __init__(self, *, share: float = 0.5) -> None:

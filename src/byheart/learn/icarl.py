@@ -50,6 +50,9 @@ class ICaRL(Strategy):
     arXiv:1611.07725, algorithms 1 to 5.
     """
 
+    name = "icarl"
+    arxiv = "1611.07725"
+
     claims = frozenset({"objective:new", "objective:replay"})
     serves = frozenset({"classifier"})
     neutral: ClassVar[dict[str, Any]] = {"memory": 0}

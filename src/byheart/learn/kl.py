@@ -48,6 +48,8 @@ class KL(Strategy):
     feedback", arXiv:2203.02155, equation 2.
     """
 
+    name = "kl"
+
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0}
 
     def __init__(

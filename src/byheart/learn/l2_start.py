@@ -38,6 +38,9 @@ class L2ToStart(Strategy):
     Convolutional Networks", arXiv:1802.01483 (L2-SP).
     """
 
+    name = "l2-start"
+    arxiv = "1802.01483"
+
     neutral: ClassVar[dict[str, Any]] = {"strength": 0.0}
 
     def __init__(self, *, strength: float = 0.1) -> None:

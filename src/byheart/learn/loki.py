@@ -54,6 +54,10 @@ class LoKI(Strategy):
     arXiv:2505.22120, section 3 (attribution, layer-balanced selection).
     """
 
+    name = "loki"
+    paper = "loki"
+    arxiv = "2505.22120"
+
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"share": 0.0}
 

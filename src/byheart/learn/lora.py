@@ -42,6 +42,9 @@ class LoRA(Strategy):
     arXiv:2106.09685, equation 3.
     """
 
+    name = "lora"
+    arxiv = "2106.09685"
+
     claims = frozenset({"adapter"})
     neutral: ClassVar[dict[str, Any]] = {"rank": 0}
     taught_at: ClassVar[float | None] = 1e-3

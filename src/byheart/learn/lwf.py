@@ -41,6 +41,9 @@ class LwF(Strategy):
     Hinton et al. 2015, arXiv:1503.02531, section 2 (T^2).
     """
 
+    name = "lwf"
+    arxiv = "1606.09282"
+
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0}
 
     def __init__(self, *, weight: float = 1.0, temperature: float = 2.0, after: int = 1) -> None:

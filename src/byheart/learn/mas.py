@@ -42,6 +42,9 @@ class MAS(Strategy):
     arXiv:1711.09601, equations 2 to 4 and section 4.1 (the squared length).
     """
 
+    name = "mas"
+    arxiv = "1711.09601"
+
     neutral: ClassVar[dict[str, Any]] = {"strength": 0.0}
 
     def __init__(self, *, strength: float = 1.0, samples: int | None = None) -> None:

@@ -60,6 +60,10 @@ class MementoNoMore(Strategy):
     Internalization", arXiv:2502.01562, section 3; Hinton et al. 2015, arXiv:1503.02531, section 2 (T^2).
     """
 
+    name = "memento-no-more"
+    paper = "memento-no-more"
+    arxiv = "2502.01562"
+
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"weight": 0.0, "length": 0}
     biting: ClassVar[dict[str, Any]] = {"hint": (5, 6, 7), "length": 6}

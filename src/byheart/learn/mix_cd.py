@@ -47,6 +47,10 @@ class MixCD(Strategy):
     during Multi-stage Fine-tuning", arXiv:2402.08096, section 4.
     """
 
+    name = "mix-cd"
+    paper = "mix-cd"
+    arxiv = "2402.08096"
+
     neutral: ClassVar[dict[str, Any]] = {"ratio": 0.0}
 
     def __init__(self, *, ratio: float = 1.0, bins: int = 5, group: str | None = None, decay: float = 0.99) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from byheart.core.errors import BadInput
+from byheart.core.methods import Variants
 from byheart.core.strategy import Stage, Step, Strategy
 from byheart.kit.adapter import refuse
 from byheart.kit.buffer import pick
@@ -48,6 +49,11 @@ class OGD(Strategy):
     References: Doan et al. 2021, "A Theoretical Analysis of Catastrophic Forgetting through the NTK Overlap
     Matrix", arXiv:2010.04003, algorithm 1; Farajtabar et al. 2019, arXiv:1910.07104 (OGD).
     """
+
+    name = "ogd"
+    paper = "ntk-overlap"
+    arxiv = "2010.04003"
+    variants: ClassVar[Variants] = {"pca-ogd": {"samples": 3000}}
 
     serves = frozenset({"classifier"})
     neutral: ClassVar[dict[str, Any]] = {"directions": 0}

@@ -58,6 +58,9 @@ class NullSpace(Strategy):
     Continual Learning", arXiv:2103.09762; for editing, Fang et al. 2024, arXiv:2410.02355.
     """
 
+    name = "null-space"
+    arxiv = "2103.07113"
+
     neutral: ClassVar[dict[str, Any]] = {"energy": 0.0}
 
     def __init__(

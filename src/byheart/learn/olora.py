@@ -40,6 +40,9 @@ class OLoRA(Strategy):
     Learning", arXiv:2310.14152.
     """
 
+    name = "o-lora"
+    arxiv = "2310.14152"
+
     claims = frozenset({"adapter"})
     neutral: ClassVar[dict[str, Any]] = {"rank": 0}
     taught_at: ClassVar[float | None] = 1e-3

@@ -22,3 +22,5 @@ class Plain(Strategy):
     References: French 1999, "Catastrophic forgetting in connectionist networks", for what it does to
     earlier tasks.
     """
+
+    name = "plain"

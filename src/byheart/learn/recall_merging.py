@@ -53,6 +53,10 @@ class RecallMerging(Strategy):
     Model Merging", arXiv:2510.20479, section 3.
     """
 
+    name = "recall-merging"
+    paper = "recall-merging"
+    arxiv = "2510.20479"
+
     neutral: ClassVar[dict[str, Any]] = {"typical": 0}
 
     def __init__(

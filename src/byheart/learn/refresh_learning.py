@@ -51,6 +51,10 @@ class RefreshLearning(Strategy):
     arXiv:2403.13249, algorithm 1.
     """
 
+    name = "refresh-learning"
+    paper = "refresh-learning"
+    arxiv = "2403.13249"
+
     neutral: ClassVar[dict[str, Any]] = {"gamma": 0.0}
 
     def __init__(self, *, gamma: float = 1e-5, noise: float = 1e-3, weight: float = 1e-3, samples: int = 200) -> None:

@@ -51,6 +51,10 @@ class RehearsalFree(Strategy):
     section 4; Rebuffi et al. 2016, arXiv:1611.07725, algorithm 3 (the sigmoids).
     """
 
+    name = "rehearsal-free"
+    paper = "rehearsal-free"
+    arxiv = "2203.17269"
+
     claims = frozenset({"objective:new"})
     serves = frozenset({"classifier"})
     neutral: ClassVar[dict[str, Any]] = {"prediction": False}

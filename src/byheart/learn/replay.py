@@ -39,6 +39,8 @@ class Replay(Strategy):
     arXiv:1902.10486, algorithm 1.
     """
 
+    name = "replay"
+
     neutral: ClassVar[dict[str, Any]] = {"ratio": 0.0}
 
     def __init__(self, *, ratio: float = 1.0, capacity: int | None = None) -> None:

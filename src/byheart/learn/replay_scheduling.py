@@ -48,6 +48,9 @@ class ReplayScheduling(Strategy):
     Continual Learning", arXiv:2209.08660, section 3.2 and algorithm 1.
     """
 
+    name = "replay-scheduling"
+    paper = "replay-scheduling"
+
     neutral: ClassVar[dict[str, Any]] = {"memory": 0}
 
     def __init__(

@@ -44,6 +44,10 @@ class RoteLearning(Strategy):
     arXiv:2507.21914, section 3.
     """
 
+    name = "rote-learning"
+    paper = "rote-learning"
+    arxiv = "2507.21914"
+
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"share": 0.0, "few": 1.0}
 

@@ -50,6 +50,10 @@ class SEFE(Strategy):
     Continual Instruction Tuning", arXiv:2505.02486, section 4.
     """
 
+    name = "sefe"
+    paper = "sefe"
+    arxiv = "2505.02486"
+
     claims = frozenset({"adapter"})
     neutral: ClassVar[dict[str, Any]] = {"rank": 0}
     taught_at: ClassVar[float | None] = 1e-3

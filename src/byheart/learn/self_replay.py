@@ -46,6 +46,8 @@ class SelfReplay(Strategy):
     arXiv:1909.03329, section 3.
     """
 
+    name = "self-replay"
+
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"batch": 0}
 

@@ -74,6 +74,10 @@ class SelfTuning(Strategy):
     Self-Teaching", arXiv:2406.06326, sections 3.2 and 3.3.
     """
 
+    name = "self-tuning"
+    paper = "self-tuning"
+    arxiv = "2406.06326"
+
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"epochs": (0, 0, 1)}
 

@@ -40,6 +40,9 @@ class SI(Strategy):
     arXiv:1703.04200, equations 3 to 5.
     """
 
+    name = "si"
+    arxiv = "1703.04200"
+
     neutral: ClassVar[dict[str, Any]] = {"strength": 0.0}
 
     def __init__(self, *, strength: float = 0.1, damping: float = 0.1) -> None:

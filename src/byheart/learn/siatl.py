@@ -50,6 +50,10 @@ class SiATL(Strategy):
     Language Models", arXiv:1902.10547, section 3.
     """
 
+    name = "siatl"
+    paper = "siatl"
+    arxiv = "1902.10547"
+
     neutral: ClassVar[dict[str, Any]] = {"first": 0.0, "last": 0.0, "hidden": 1, "embedding": 1, "gentle": 1.0}
 
     def __init__(

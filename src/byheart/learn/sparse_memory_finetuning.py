@@ -53,6 +53,10 @@ class SparseMemory(Strategy):
     References: Lin et al. 2025, "Continual Learning via Sparse Memory Finetuning", arXiv:2510.15103, section 3.
     """
 
+    name = "sparse-memory-finetuning"
+    paper = "sparse-memory-finetuning"
+    arxiv = "2510.15103"
+
     claims = frozenset({"step"})
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"slots": 0}

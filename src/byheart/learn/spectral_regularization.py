@@ -42,6 +42,10 @@ class SpectralRegularization(Strategy):
     arXiv:2406.06811, section 4.
     """
 
+    name = "spectral-regularization"
+    paper = "spectral-regularization"
+    arxiv = "2406.06811"
+
     neutral: ClassVar[dict[str, Any]] = {"strength": 0.0}
 
     def __init__(self, *, strength: float = 1e-4, power: int = 2) -> None:

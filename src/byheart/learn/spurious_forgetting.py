@@ -40,6 +40,10 @@ class FreezeBottom(Strategy):
     arXiv:2501.13453.
     """
 
+    name = "spurious-forgetting"
+    paper = "spurious-forgetting"
+    arxiv = "2501.13453"
+
     neutral: ClassVar[dict[str, Any]] = {"layers": 0, "embeddings": False}
     biting: ClassVar[dict[str, Any]] = {"layers": 1}
 

@@ -59,6 +59,10 @@ class TAG(Strategy):
     learning", arXiv:2105.05155, and the authors' code, tag_update.py.
     """
 
+    name = "tag"
+    paper = "tag"
+    arxiv = "2105.05155"
+
     claims = frozenset({"step"})
     neutral: ClassVar[dict[str, Any]] = {"optimizer": "adamw"}
 

@@ -38,6 +38,10 @@ class Selective(Strategy):
     arXiv:2510.08564.
     """
 
+    name = "teach-lmm-skills"
+    paper = "teach-lmm-skills"
+    arxiv = "2510.08564"
+
     serves = frozenset({"lm"})
     neutral: ClassVar[dict[str, Any]] = {"part": "all"}
 

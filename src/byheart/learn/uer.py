@@ -44,6 +44,10 @@ class UER(Strategy):
     arXiv:2309.04081.
     """
 
+    name = "uer"
+    paper = "uer"
+    arxiv = "2309.04081"
+
     claims = frozenset({"objective:new", "objective:replay"})
     serves = frozenset({"classifier"})
     neutral: ClassVar[dict[str, Any]] = {"scale": 0.0, "capacity": 0}

@@ -49,6 +49,10 @@ class ViewBatch(Strategy):
     arXiv:2503.18371.
     """
 
+    name = "view-batch"
+    paper = "view-batch"
+    arxiv = "2503.18371"
+
     neutral: ClassVar[dict[str, Any]] = {"views": 1, "strength": 0.0}
 
     def __init__(

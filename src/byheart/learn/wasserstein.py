@@ -41,6 +41,10 @@ class Wasserstein(Strategy):
     arXiv:2406.06811 (first version, regularization towards the initial distribution).
     """
 
+    name = "wasserstein"
+    paper = "spectral-regularization"
+    arxiv = "2406.06811"
+
     neutral: ClassVar[dict[str, Any]] = {"strength": 0.0}
 
     def __init__(self, *, strength: float = 1e-3) -> None:

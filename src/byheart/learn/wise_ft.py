@@ -44,6 +44,9 @@ class WiseFT(Strategy):
     equation 1.
     """
 
+    name = "wise-ft"
+    arxiv = "2109.01903"
+
     neutral: ClassVar[dict[str, Any]] = {"shares": ()}
 
     def __init__(

@@ -133,7 +133,7 @@ def _reader(memory: Memory, name: str | None) -> Any:
     if name is None:
         return Cite()
     if catalogue.entry(name).kind != "reader":
-        known = ", ".join(e.name for e in catalogue.METHODS if e.kind == "reader")
+        known = ", ".join(e.name for e in catalogue.methods() if e.kind == "reader")
         raise BadInput(f"{name} is no reader; choose one of {known}")
     return memory.methods.get(name)
 

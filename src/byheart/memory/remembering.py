@@ -86,7 +86,7 @@ def made(memory: Memory, name: str, kind: str, verb: str) -> Any:
     """A method of the catalogue that serves here; `Unknown` or `BadInput` else."""
     method = memory.methods.get(name)
     if catalogue.entry(name).kind != kind or not hasattr(method, verb):
-        known = [e.name for e in catalogue.METHODS if e.kind == kind and hasattr(catalogue.load(e.name), verb)]
+        known = [e.name for e in catalogue.methods() if e.kind == kind and hasattr(catalogue.load(e.name), verb)]
         raise BadInput(f"{name} is no {kind} that serves here; choose one of {', '.join(known)}")
     return method
 

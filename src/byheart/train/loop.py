@@ -27,7 +27,7 @@ from byheart.core.errors import BadInput
 from byheart.core.strategy import Batch, Stage, Step, Strategy
 from byheart.kit import state as states
 from byheart.kit.readout import Reader, Readout, Together
-from byheart.train import objective
+from byheart.train import objective, watch
 from byheart.train import stream as streams
 from byheart.train.compose import Strategies
 from byheart.train.optimizer import MasterAdamW
@@ -220,6 +220,7 @@ def train(
     with seeded(stage.seed + 1):
         strategy.end(stage)
     done.artifacts = stage.artifacts
+    watch.note(done)
     return done
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -12,17 +11,9 @@ import torch
 from torch import Tensor
 
 from byheart.core.errors import BadInput
+from byheart.world.task import Task
 
 Scenario = Literal["task", "domain", "class"]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task of a stream: examples to train on and others to test on."""
-
-    name: str
-    train: list[dict[str, Any]]
-    test: list[dict[str, Any]]
 
 
 @cache
@@ -113,3 +104,32 @@ def _whole(name: str, change: Any, rng: np.random.Generator, train: int | None, 
     cut = int(len(rows) * test)
     made = [{"x": changed[i], "labels": int(labels[i])} for i in rows]
     return Task(name, made[cut:][:train], made[:cut])
+
+
+def turned(*, positions: int, seed: int, train: int) -> list[Task]:
+    """Digits turned by quarters (positions 0 to 3) and mirrored besides (4 to 7), five classes to a task.
+
+    >>> tasks = turned(positions=8, seed=0, train=50)
+    >>> len(tasks), len({e["labels"] for t in tasks for e in t.train}), {int(e["mask"].sum()) for e in tasks[0].test}
+    (16, 80, {5})
+    """
+    out = []
+    for position in range(positions):
+        for half in split(scenario="task", tasks=2, seed=positions * seed + position, train=train):
+            train_set, test_set = (
+                [_placed(example, position, positions) for example in part] for part in (half.train, half.test)
+            )
+            out.append(Task(f"{half.name} in position {position}", train_set, test_set))
+    return [out[i] for i in np.random.default_rng(seed).permutation(len(out))]
+
+
+def _placed(example: dict[str, Any], position: int, positions: int) -> dict[str, Any]:
+    """The image in its position, its class and mask among those of all positions."""
+    image = torch.rot90(example["x"].reshape(8, 8), position % 4)
+    mask = torch.zeros(10 * positions, dtype=torch.bool)
+    mask[10 * position : 10 * (position + 1)] = example["mask"]
+    return {
+        "x": (image.T if position >= 4 else image).flatten(),
+        "labels": 10 * position + example["labels"],
+        "mask": mask,
+    }

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
-from byheart.world.digits import Task
 from byheart.world.people import RELATIONS, people
+from byheart.world.task import Task
 
 
 @dataclass(frozen=True)

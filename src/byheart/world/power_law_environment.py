@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.world.digits import Task
+from byheart.world.task import Task
 
 Law = Literal["power", "exponential", "uniform", "none"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Subject
@@ -33,6 +34,10 @@ class AdaptRetrieveRevise:
 
     References: Wan et al. 2023, arXiv:2310.03328, section 3.
     """
+
+    name: ClassVar[str] = "adapt-retrieve-revise"
+    paper: ClassVar[str] = "adapt-retrieve-revise"
+    arxiv: ClassVar[str] = "2310.03328"
 
     def __init__(self, *, passages: int = 5, draft_tokens: int = 64, max_tokens: int = 64) -> None:
         if min(passages, draft_tokens, max_tokens) < 1:

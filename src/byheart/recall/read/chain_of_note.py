@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Subject
@@ -38,6 +39,10 @@ class ChainOfNote:
 
     References: Yu et al. 2023, arXiv:2311.09210, section 3 and the appendix's prompt.
     """
+
+    name: ClassVar[str] = "chain-of-note"
+    paper: ClassVar[str] = "chain-of-note"
+    arxiv: ClassVar[str] = "2311.09210"
 
     def __init__(self, *, passages: int = 5, max_tokens: int = 256) -> None:
         if min(passages, max_tokens) < 1:

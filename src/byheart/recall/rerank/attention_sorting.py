@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Prompt
@@ -45,6 +45,10 @@ class AttentionSorting:
 
     References: Peysakhovich and Lerer 2023, arXiv:2310.01427, section on attention sorting.
     """
+
+    name: ClassVar[str] = "attention-sorting"
+    paper: ClassVar[str] = "attention-sorting"
+    arxiv: ClassVar[str] = "2310.01427"
 
     def __init__(self, *, rounds: int = 2, tokens: int = 2048) -> None:
         if rounds < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,9 @@ class CrossEncoder:
 
     References: Nogueira and Cho 2019, arXiv:1901.04085, section 3.
     """
+
+    name: ClassVar[str] = "cross-encoder"
+    arxiv: ClassVar[str] = "1901.04085"
 
     def order(self, query: str, hits: Sequence[Hit], scorer: Scorer | None) -> list[Hit]:
         """The hits, best first, each with the score that the model gave it; equals stay as they came.

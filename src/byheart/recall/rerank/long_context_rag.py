@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from byheart.core.records import Hit
 
@@ -23,6 +24,10 @@ class Reorder:
 
     References: Jin et al. 2024, arXiv:2410.05983, section on retrieval reordering; Liu et al. 2023, arXiv:2307.03172.
     """
+
+    name: ClassVar[str] = "long-context-rag"
+    paper: ClassVar[str] = "long-context-rag"
+    arxiv: ClassVar[str] = "2410.05983"
 
     def order(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """The hits, best first, as they are to be read; the query does not count."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,10 @@ class RetrospectiveReflection:
 
     References: Tan et al. 2025, arXiv:2503.08026, section on retrospective reflection (equations 1 to 3).
     """
+
+    name: ClassVar[str] = "reflective-memory"
+    paper: ClassVar[str] = "reflective-memory"
+    arxiv: ClassVar[str] = "2503.08026"
 
     def __init__(
         self,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from byheart.core.errors import BadInput, Unknown
+from byheart.core.methods import Variants
 from byheart.core.protocols import Embedder
 from byheart.core.records import Engram, Hit
 from byheart.recall.names import names
@@ -42,6 +44,12 @@ class Hybrid:
     named: what a whole name is worth, in standard deviations.
     pool: candidates taken from each index. keys: whether to compare facts by their keys.
     """
+
+    name: ClassVar[str] = "hybrid"
+    variants: ClassVar[Variants] = {
+        "bm25": {"dense": 0.0, "neighbours": 0.0},
+        "dense": {"lexical": 0.0, "neighbours": 0.0},
+    }
 
     def __init__(
         self,

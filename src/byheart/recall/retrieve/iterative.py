@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Embedder
@@ -52,6 +52,10 @@ class Iterative:
 
     References: Zeng et al. 2024, arXiv:2412.15266, iterative retrieval; Chen et al. 2022, arXiv:2204.04581, multi-hop.
     """
+
+    name: ClassVar[str] = "iterative"
+    paper: ClassVar[str] = "structural-memory"
+    arxiv: ClassVar[str] = "2412.15266"
 
     def __init__(self, *, by: Searcher | None = None, rounds: int = 2, width: int = 3, fade: float = 0.9) -> None:
         if min(rounds, width) < 1:

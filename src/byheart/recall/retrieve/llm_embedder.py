@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,10 @@ class LLMEmbedder:
     References: Zhang et al. 2023, arXiv:2310.07554, equations 1 to 3 and stabilised distillation (v1), equation 4 and
     rank-aware reward (v3); FlagOpen/FlagEmbedding, llm_embedder/src/retrieval/modeling_dense.py.
     """
+
+    name: ClassVar[str] = "llm-embedder"
+    paper: ClassVar[str] = "llm-embedder"
+    arxiv: ClassVar[str] = "2310.07554"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,6 +68,10 @@ class LSH:
 
     References: Liu et al. 2023 (Think-in-Memory), arXiv:2311.08719; Andoni et al. 2015, arXiv:1509.02897.
     """
+
+    name: ClassVar[str] = "lsh"
+    paper: ClassVar[str] = "think-in-memory"
+    arxiv: ClassVar[str] = "2311.08719"
 
     def __init__(self, *, buckets: int = 16, probes: int = 1, fill: bool = True, seed: int = 0) -> None:
         Buckets(1, buckets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,6 +98,10 @@ class MemGAS:
 
     References: Xu et al. 2025, arXiv:2505.19549; the authors' construct_asso.py and run_retrieval.py.
     """
+
+    name: ClassVar[str] = "memgas"
+    paper: ClassVar[str] = "memgas"
+    arxiv: ClassVar[str] = "2505.19549"
 
     def __init__(
         self,

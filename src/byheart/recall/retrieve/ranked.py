@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,8 @@ class Ranked:
     ----------
     weights: by the names of `WEIGHTS`. pool: candidates taken from each index.
     """
+
+    name: ClassVar[str] = "ranked"
 
     def __init__(self, *, weights: Mapping[str, float] | None = None, pool: int = 200) -> None:
         weights = WEIGHTS if weights is None else weights

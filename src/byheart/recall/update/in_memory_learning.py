@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Embedder, Subject
@@ -71,6 +71,10 @@ class InMemoryLearning:
     References: Wang et al. 2024, arXiv:2403.02757, abstract; induction, revision and inference as summaries of it
     describe them.
     """
+
+    name: ClassVar[str] = "in-memory-learning"
+    paper: ClassVar[str] = "in-memory-learning"
+    arxiv: ClassVar[str] = "2403.02757"
 
     def __init__(self, *, momentum: float = 0.95, strength: float = 2.0, signs: int = 5, max_tokens: int = 256) -> None:
         if not 0 <= momentum <= 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,10 @@ class KeepMeUpdated:
     >>> op.kind, op.target
     ('replace', 'a')
     """
+
+    name: ClassVar[str] = "keep-me-updated"
+    paper: ClassVar[str] = "keep-me-updated"
+    arxiv: ClassVar[str] = "2210.08750"
 
     def __init__(self, *, certain: float = 0.5, window: int = 24, weights: Mapping[str, float] | None = None) -> None:
         weights = WEIGHTS if weights is None else weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +40,10 @@ class ProspectiveReflection:
 
     References: Tan et al. 2025, arXiv:2503.08026, section on prospective reflection.
     """
+
+    name: ClassVar[str] = "prospective-reflection"
+    paper: ClassVar[str] = "reflective-memory"
+    arxiv: ClassVar[str] = "2503.08026"
 
     def __init__(self, *, nearest: int = 5, alike: float = 0.7, max_tokens: int = 256) -> None:
         if min(nearest, max_tokens) < 1:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from hashlib import blake2b
 from itertools import groupby
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -89,6 +89,10 @@ class Rememberer:
     References: Zhang et al. 2023, arXiv:2306.07929, sections on the experience memory and its update; the authors'
     github.com/OpenDFM/Rememberer, history.py and agent_protos.py.
     """
+
+    name: ClassVar[str] = "rememberer"
+    paper: ClassVar[str] = "rememberer"
+    arxiv: ClassVar[str] = "2306.07929"
 
     def __init__(
         self,

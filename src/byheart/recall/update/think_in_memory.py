@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,6 +41,10 @@ class ThinkInMemory:
 
     References: Liu et al. 2023, arXiv:2311.08719, section on organising the memory (insert, forget, merge).
     """
+
+    name: ClassVar[str] = "think-in-memory"
+    paper: ClassVar[str] = "think-in-memory"
+    arxiv: ClassVar[str] = "2311.08719"
 
     def __init__(
         self, *, many: tuple[str, ...] = (), buckets: int = 16, probes: int = 1, group: int = 20, seed: int = 0

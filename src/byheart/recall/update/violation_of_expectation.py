@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -67,6 +67,10 @@ class ViolationOfExpectation:
     References: Leer et al. 2023, arXiv:2310.06983, the metacognitive prompting framework; the authors'
     github.com/plastic-labs/tutor-gpt, prompts voe_thought, voe and check_voe_list.
     """
+
+    name: ClassVar[str] = "violation-of-expectation"
+    paper: ClassVar[str] = "violation-of-expectation"
+    arxiv: ClassVar[str] = "2310.06983"
 
     def __init__(
         self,

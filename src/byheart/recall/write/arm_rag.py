@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Subject
@@ -84,6 +85,10 @@ class ArmRAG:
 
     References: Melz 2023, arXiv:2311.04177; https://github.com/ericmelz/arm-rag, util.py and obfuscator.py.
     """
+
+    name: ClassVar[str] = "arm-rag"
+    paper: ClassVar[str] = "arm-rag"
+    arxiv: ClassVar[str] = "2311.04177"
 
     takes_pairs = True  # pairs of question and answer are what it writes about; other writers leave them as they are
 

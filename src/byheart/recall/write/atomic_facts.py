@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Subject
@@ -54,6 +55,10 @@ class AtomicFacts:
 
     References: Li et al. 2025, arXiv:2503.19574, abstract; entity-description pairs as summaries of it describe them.
     """
+
+    name: ClassVar[str] = "atomic-facts"
+    paper: ClassVar[str] = "atomic-facts"
+    arxiv: ClassVar[str] = "2503.19574"
 
     def __init__(self, *, longest: int = 60) -> None:
         if longest < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Subject
@@ -50,6 +51,10 @@ class QAMemory:
 
     References: Chen et al. 2022, arXiv:2204.04581, abstract; Lewis et al. 2021 (PAQ), arXiv:2102.07033.
     """
+
+    name: ClassVar[str] = "qa-memory"
+    paper: ClassVar[str] = "qa-memory"
+    arxiv: ClassVar[str] = "2204.04581"
 
     def __init__(self, *, longest: int = 12) -> None:
         if longest < 1:

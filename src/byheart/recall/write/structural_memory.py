@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from byheart.core.errors import BadInput
+from byheart.core.methods import Variants
 from byheart.core.protocols import Subject
 from byheart.core.records import Engram, Op
 from byheart.recall.write.atomic_facts import AtomicFacts, made_from
@@ -41,6 +43,11 @@ class StructuralMemory:
 
     References: Zeng et al. 2024, arXiv:2412.15266, abstract.
     """
+
+    name: ClassVar[str] = "structural-memory"
+    paper: ClassVar[str] = "structural-memory"
+    arxiv: ClassVar[str] = "2412.15266"
+    variants: ClassVar[Variants] = {"triples": {"kinds": ("triple",)}, "summaries": {"kinds": ("summary",)}}
 
     def __init__(self, *, kinds: tuple[str, ...] = KINDS, sentences: int = 2) -> None:
         if not kinds or len(set(kinds)) < len(kinds) or set(kinds) - set(KINDS):

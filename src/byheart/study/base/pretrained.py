@@ -1,0 +1,83 @@
+"""A pretrained model, what it knows and facts that it cannot know: what studies of the damage of tuning start from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from torch import nn
+
+from byheart.core.strategy import Strategy
+from byheart.exam import general
+from byheart.exam.recall import ask
+from byheart.models.lm import LanguageModel, load
+from byheart.study.base.answers import exact
+from byheart.train.loop import Settings, train
+from byheart.world.people import people
+from byheart.world.task import Task
+
+
+@dataclass
+class Pretrained:
+    """A language model as it came. What it knows is measured by the exam's general texts and quiz."""
+
+    lm: LanguageModel
+
+    def copy(self) -> nn.Module:
+        """The model as it came, to tune."""
+        return copy.deepcopy(self.lm.model)
+
+    def facts(self, groups: int, each: int, seed: int) -> list[Task]:
+        """Groups of `each` new people, ten facts a person: to learn word for word, and the same to be asked."""
+        made = people(groups * each, seed=seed)
+        out = []
+        for n in range(groups):
+            told = [f for person in made[n * each : (n + 1) * each] for f in person]
+            rows = [self.lm.example(ask(f.question), f.answer) for f in told]
+            out.append(Task(f"people {n}", rows, rows))
+        return out
+
+    def loss(self, model: nn.Module) -> float:
+        """Nats per token of the exam's general texts."""
+        return general.mean_loss(general.loss(self._as(model)))
+
+    def quiz(self, model: nn.Module) -> float:
+        """Share of the quiz of common knowledge that is answered."""
+        return fmean(r.value for r in general.common(self._as(model)))
+
+    def _as(self, model: nn.Module) -> LanguageModel:
+        return LanguageModel(model, self.lm.tokenizer, self.lm.name)
+
+
+@dataclass
+class Tuned:
+    """What tuning on tasks in a row did: accuracy on each task once learned and at the end, and what it cost."""
+
+    model: nn.Module
+    learned: float
+    held: float
+    loss: float
+    quiz: float
+
+
+def pretrained(name: str) -> Pretrained:
+    """A model by its name, such as `smollm2-135m`."""
+    return Pretrained(load(name))
+
+
+def tune(base: Pretrained, tasks: Sequence[Task], settings: Settings, *guards: Strategy) -> Tuned:
+    """Train a copy of the model on the tasks in order and examine it."""
+    from byheart.train.compose import Strategies
+
+    model, composed = base.copy(), Strategies(guards)
+    learned: list[float] = []
+    old: list[dict[str, Any]] = []
+    for index, task in enumerate(tasks):
+        train(model, task.train, composed, settings, index=index, name=task.name, old=old)
+        learned.append(exact(model, task.test))
+        old += task.train
+    held = fmean(exact(model, t.test) for t in tasks)
+    return Tuned(model, fmean(learned), held, base.loss(model), base.quiz(model))

@@ -1,0 +1,1 @@
+"""Studies of the papers whose part is in `exam`."""
