@@ -82,7 +82,7 @@ class SEFE(Strategy):
             yield from stream
             return
         for number, batches in stream:
-            generator = stage.generator(18, number)
+            generator = self.generator(stage, "styles", number)
             yield number, [self._restyled(b, stage, generator) if b.role == "new" else b for b in batches]
 
     def _restyled(self, batch: Batch, stage: Stage, generator: torch.Generator) -> Batch:
