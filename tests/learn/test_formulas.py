@@ -298,6 +298,17 @@ def test_olora_penalty_is_not_always_zero_and_falls() -> None:
     assert overlap[-1] < overlap[0] / 2
 
 
+def test_olora_drops_a_tenth_of_what_the_new_pair_is_fed() -> None:
+    fed = []
+    for dropout in (None, 0.0):
+        model = nn.Sequential(nn.Linear(1000, 1))
+        guard = OLoRA(rank=1) if dropout is None else OLoRA(rank=1, dropout=dropout)
+        guard.begin(stage_of(model, []))
+        kept = model[0].lora_dropout["default"].train()(torch.ones(10_000))
+        fed.append((kept == 0).float().mean().item())
+    assert fed == [pytest.approx(0.1, abs=0.02), 0.0]
+
+
 def test_olora_keeps_the_rows_of_every_earlier_stage() -> None:
     guard = OLoRA(rank=2)
     BENCHES["lm"].run([guard])
