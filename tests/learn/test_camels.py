@@ -88,7 +88,7 @@ def test_the_way_back_leads_through_both_of_two_steps(monkeypatch: pytest.Monkey
     guard = CaMeLS(rounds=1, documents=2, segments=1, inner=rate, locality=0.0)
     for seed in range(20):  # until the first document is drawn first
         stage = stage_of(llama(), [FIRST, SECOND], seed=seed)
-        if torch.randperm(2, generator=stage.generator(41, 0)).tolist() == [0, 1]:
+        if torch.randperm(2, generator=guard.generator(stage, "documents", 0)).tolist() == [0, 1]:
             break
     wanted = 0.5 * (outer(EVEN + move) - outer(EVEN - move)) / (2 * move)
     assert slope_of(guard, stage, monkeypatch) == pytest.approx(wanted, rel=5e-3)
@@ -114,7 +114,7 @@ def test_what_is_asked_for_comes_to_weigh_more_than_noise() -> None:
         ask = {"input_ids": [4, value], "labels": [-100, value]}
         return {"input_ids": [1, 5, noise, 4, value], "labels": [-100, 5, noise, 4, value], "asked": [ask]}
 
-    guard = CaMeLS(rounds=40, documents=3, segments=1, inner=0.3, outer=3e-3)
+    guard = CaMeLS(rounds=60, documents=3, segments=1, inner=0.3, outer=3e-3)
     model = llama()
     before = copy.deepcopy(model.state_dict())
     guard.begin(stage_of(model, [document(20)], old=[document(n) for n in range(10)]))

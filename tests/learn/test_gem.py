@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from line import Line, point, stage_of, step_of
 from subjects import BENCHES
-from test_formulas import Line, point, stage_of, step_of
 
 from byheart.learn.gem import GEM, bounded
 from byheart.train.loop import Settings, stages

@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
+from line import LN3, Line, point, stage_of, step_of
 from subjects import BENCHES, llama
-from test_formulas import LN3, Line, point, stage_of, step_of
 from torch import nn
 
 from byheart.core.errors import BadInput, Conflict

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_formulas import Line, point, stage_of
+from line import Line, point, stage_of
 from torch import nn
 
 from byheart.core.errors import BadInput

@@ -7,8 +7,8 @@ from itertools import product
 
 import pytest
 import torch
+from line import Line, point, stage_of
 from subjects import BENCHES
-from test_formulas import Line, point, stage_of
 
 from byheart.core.errors import BadInput
 from byheart.learn.replay_scheduling import Node, ReplayScheduling, Schedule, choices, search, split

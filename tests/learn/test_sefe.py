@@ -61,6 +61,10 @@ def test_a_share_of_every_batch_is_put_in_another_style() -> None:
     assert seen.count(9) / 400 == pytest.approx(0.25, abs=0.07)
 
 
+def test_a_fifth_is_restyled_unless_told_otherwise() -> None:
+    assert SEFE().vary == 0.2
+
+
 def test_shares_are_checked() -> None:
     with pytest.raises(BadInput, match="give 0 to 1"):
         SEFE(protect=2.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from line import Line, point, stage_of, step_of
 from subjects import BENCHES, llama
-from test_formulas import Line, point, stage_of, step_of
 
 from byheart.core.errors import Conflict
 from byheart.core.strategy import Strategy

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from line import Line, point, stage_of, step_of
 from subjects import BENCHES
-from test_formulas import Line, point, stage_of, step_of
 
 from byheart.core.errors import BadInput, Conflict
 from byheart.core.strategy import Strategy

@@ -266,7 +266,7 @@ def test_dropout_is_repeatable_and_leaves_the_callers_generator_alone() -> None:
 @pytest.mark.parametrize("count", [1, 7, 64, 150])
 def test_every_epoch_covers_every_example_once(bucket: bool, count: int) -> None:
     data = texts(count)
-    stage = Stage(nn.Linear(1, 1), data, collate, None, batch_size=4)
+    stage = Stage(nn.Linear(1, 1), data, collate, None, batch_size=4, seed=1)
     per_epoch = -(-count // 4)
     it = stream(stage, bucket=bucket)
     orders = []
@@ -353,7 +353,7 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(BadInput, match="no training examples"):
         train(llama(), [])
     with pytest.raises(Conflict, match="other strategies"):
-        Strategies([Guard()]).load_state_dict(Strategies([]).state_dict() | {"parts": [{"name": "EWC", "state": {}}]})
+        Strategies([Guard()]).load_state_dict({"parts": [{"name": "EWC", "state": {}}]})
 
 
 def test_long_examples_are_cut_old_ones_too() -> None:

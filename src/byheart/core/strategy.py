@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from byheart.core.methods import Variants
@@ -74,14 +75,16 @@ class Stage:
         self.pools[role] = [*pool, *examples]
         return len(pool)
 
-    def generator(self, *salt: int) -> torch.Generator:
-        """A CPU generator that depends on the seed and `salt` alone, so that resuming needs no state."""
+    def generator(self, *salts: str | int) -> torch.Generator:
+        """A CPU generator that depends on the seed and `salts` alone, so that resuming needs no state.
+
+        The salts begin with the name of what draws. A strategy draws from `Strategy.generator`, which puts its own
+        name and position first. The seed is 63 bits of the BLAKE2b hash of all of them.
+        """
         import torch
 
-        value = self.seed & 0xFFFFFFFF
-        for s in salt:
-            value = (value * 6364136223846793005 + s + 1442695040888963407) % (1 << 63)
-        return torch.Generator().manual_seed(value)
+        digest = blake2b(repr((self.seed, *salts)).encode(), digest_size=8).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
     def batch(self, examples: Sequence[dict[str, Any]], role: Role, keys: Sequence[int] = (), draw: str = "") -> Batch:
         return Batch(self.collate(examples), role, tuple(keys), draw)
@@ -138,6 +141,7 @@ class Strategy:
     `Memory.learn` trains a language model with it, where that of full fine-tuning does not suit what it trains.
 
     `name`, `paper`, `arxiv` and `variants` are what the catalogue says of it (`core.methods`).
+    `position` is the strategy's place in the composition that trains (0 is the first); `Strategies` sets it.
     """
 
     name: ClassVar[str] = ""
@@ -150,6 +154,20 @@ class Strategy:
     neutral: ClassVar[dict[str, Any]] = {}
     biting: ClassVar[dict[str, Any]] = {}
     taught_at: ClassVar[float | None] = None
+    position: int = 0
+
+    @classmethod
+    def label(cls) -> str:
+        """The name that the class declares, else the class's name."""
+        return vars(cls).get("name") or cls.__name__
+
+    def generator(self, stage: Stage, purpose: str, *numbers: int) -> torch.Generator:
+        """A CPU generator for one purpose of this strategy, such as `("batch", micro-step)`.
+
+        Its draws depend on the stage's seed, the strategy's label and position, the purpose and the numbers alone:
+        those of another strategy, or of a second strategy of this class, differ, and a resumed run repeats them.
+        """
+        return stage.generator(self.label(), self.position, purpose, *numbers)
 
     # boundaries
     def begin(self, stage: Stage) -> None:
@@ -162,7 +180,7 @@ class Strategy:
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         """Add to or change the batches of each micro-step; the number beside them counts micro-steps.
 
-        Draw randomness from `stage.generator(number, ...)`: a resumed run starts in the middle.
+        Draw from `self.generator(stage, "batch", number)`: a resumed run starts in the middle.
         """
         return stream
 

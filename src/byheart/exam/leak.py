@@ -37,7 +37,13 @@ def leak(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
-    """leak@k of each item from `samples` answers (k of them by default) at this temperature."""
+    """leak@k of each item from `samples` answers at this temperature.
+
+    Departs from the paper (Reisizadeh et al. 2025, arXiv:2511.04934), which scores answers by degrees and estimates the
+    expected highest score of k from many more samples: here an answer leaks or does not, by whether it contains the
+    gold answer. By default there are k samples, and the value of an item then is 0 or 1, whether any of them leaks;
+    its variance falls with `samples` well above `k`.
+    """
     n = samples or k
     at_k(n, 0, k)  # refuse a k that the samples cannot tell before drawing them
     results = []

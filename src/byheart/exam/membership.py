@@ -20,6 +20,7 @@ def min_k_plus(model: Any, pairs: Sequence[tuple[Prompt, str]], k: float = 0.2) 
 
     mu and sigma are the mean and standard deviation of log p under the model's own next-token
     distribution (Zhang et al. 2024, arXiv:2404.02936, equation 3). `model` needs `standardised`.
+    The share of n tokens is k n rounded down, as in the authors' code, but one token at least.
     """
     return [_lowest(s, k) for s in model.standardised(pairs)]
 
@@ -34,7 +35,7 @@ def both(model: Any, pairs: Sequence[tuple[Prompt, str]], k: float = 0.2) -> dic
 
 
 def _lowest(scores: Sequence[float], k: float) -> float:
-    return float(np.mean(sorted(scores)[: max(1, round(k * len(scores)))]))
+    return float(np.mean(sorted(scores)[: max(1, int(k * len(scores)))]))
 
 
 def auc(members: Sequence[float], others: Sequence[float]) -> float:

@@ -75,7 +75,9 @@ class NPO(Strategy):
         count = min(self.batch, len(self.examples))
         for number, batches in stream:
             if count:
-                drawn = torch.randperm(len(self.examples), generator=stage.generator(6, number))[:count].tolist()
+                drawn = torch.randperm(len(self.examples), generator=self.generator(stage, "batch", number))[
+                    :count
+                ].tolist()
                 chosen = [self.examples[k] for k in drawn]
                 batches = [*batches, stage.batch(chosen, "forget", [self.first + k for k in drawn])]
             yield number, batches

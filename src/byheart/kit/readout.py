@@ -38,9 +38,10 @@ class Readout:
 
     @property
     def logits(self) -> Tensor:
-        """Logits at the scored positions, (N, V)."""
+        """Logits at the scored positions, (N, V); without gradients where the batch was read without."""
         if not isinstance(self._logits, Tensor):
-            self._logits = self._logits()
+            with torch.no_grad():
+                self._logits = self._logits()
         return self._logits
 
     def losses(self) -> Tensor:

@@ -60,7 +60,7 @@ class AGEM(Strategy):
     def gradients(self, step: Step) -> None:
         if not self.examples or not self.pool:
             return
-        keys = pick(len(self.pool), self.examples, step.stage.generator(8, step.index))
+        keys = pick(len(self.pool), self.examples, self.generator(step.stage, "reference", step.index))
         live = [p for p in step.model.parameters() if p.requires_grad and p.grad is not None]
         reference = gradient.mean(step.stage, [self.pool[k] for k in keys], live)
         gradients: list[Tensor] = [p.grad for p in live if p.grad is not None]
@@ -69,7 +69,7 @@ class AGEM(Strategy):
     def end(self, stage: Stage) -> None:
         if self.capacity is not None:
             for example in stage.examples:
-                self.memory.add(dict(example), lambda n: stage.generator(3, n))
+                self.memory.add(dict(example), lambda n: self.generator(stage, "memory", n))
 
     def state_dict(self) -> dict[str, Any]:
         return {"memory": self.memory.state_dict(), "projected": self.projected}

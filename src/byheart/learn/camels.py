@@ -94,7 +94,7 @@ class CaMeLS(Strategy):
             raise BadInput(
                 f"{type(stage.model).__name__} shows no decoder to weigh tokens by; use a transformers model"
             )
-        self.weigher = Weigher(stage.model, self.width, stage.seed)
+        self.weigher = Weigher(stage.model, self.width, self.generator(stage, "weigher").initial_seed())
         if self.learned:
             self.weigher.load_state_dict(self.learned)
         else:
@@ -124,7 +124,7 @@ class CaMeLS(Strategy):
         base = {n: p.detach().float() for n, p in reader.named_parameters()}
         moved = {n for n, p in reader.named_parameters() if p.requires_grad}
         for number in range(self.rounds):
-            order = [pool[k] for k in pick(len(pool), len(pool), stage.generator(41, number))]
+            order = [pool[k] for k in pick(len(pool), len(pool), self.generator(stage, "documents", number))]
             optimizer.zero_grad()
             weights = base
             for segment in range(self.segments):

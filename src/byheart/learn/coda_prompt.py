@@ -110,7 +110,7 @@ class CodaPrompt(Strategy):
         made = {}
         for salt, (name, shape) in enumerate(form.items()):
             before = None if old is None else old[name].flatten(1).cpu()
-            rows = apart(self.components, shape, before, stage.generator(33, layer, salt))
+            rows = apart(self.components, shape, before, self.generator(stage, "components", layer, salt))
             made[name] = rows.view(self.components, *shape)
         return made
 

@@ -67,9 +67,9 @@ class DERpp(Strategy):
         weights = {"logits": self.alpha, "labels": self.beta}
         for number, batches in stream:
             drawn = []
-            for salt, (draw, weight) in enumerate(weights.items()):
+            for draw, weight in weights.items():
                 count = round(self.ratio * sum(len(b) for b in batches if b.role == "new"))
-                keys = pick(len(self.memory), count, stage.generator(10 + salt, number)) if weight else []
+                keys = pick(len(self.memory), count, self.generator(stage, draw, number)) if weight else []
                 if keys:
                     examples = [self.memory.items[k]["example"] for k in keys]
                     drawn.append(stage.batch(examples, "replay", keys, draw))
@@ -97,7 +97,7 @@ class DERpp(Strategy):
 
     def gradients(self, step: Step) -> None:
         for item in self.fresh:
-            self.memory.add(item, lambda n: step.stage.generator(9, n))
+            self.memory.add(item, lambda n: self.generator(step.stage, "memory", n))
         self.fresh = []
 
     def state_dict(self) -> dict[str, Any]:

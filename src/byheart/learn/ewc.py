@@ -90,8 +90,8 @@ class EWC(Strategy):
         if not self.importance:
             return
         total = len(stage.examples)
-        keys = pick(total, total if self.samples is None else self.samples, stage.generator(6))
-        examples = ((stage.collate([stage.examples[k]]), stage.generator(7, k)) for k in keys)
+        keys = pick(total, total if self.samples is None else self.samples, self.generator(stage, "examples"))
+        examples = ((stage.collate([stage.examples[k]]), self.generator(stage, "labels", k)) for k in keys)
         found = fisher(stage.model, stage.read, examples, labels=self.labels)
         weights = {n: p.detach().clone() for n, p in stage.model.named_parameters() if n in found}
         if self.online and self.anchors:

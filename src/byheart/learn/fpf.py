@@ -91,7 +91,7 @@ class FPF(Strategy):
 
     def gradients(self, step: Step) -> None:
         for example in self.fresh:
-            self.memory.add(example, lambda n: step.stage.generator(28, n))
+            self.memory.add(example, lambda n: self.generator(step.stage, "memory", n))
         self.fresh = []
 
     def parameters(self, step: Step) -> None:
@@ -114,7 +114,7 @@ class FPF(Strategy):
         if not live or not len(self.memory):
             return
         for number in range(self.steps):
-            keys = pick(len(self.memory), self.batch, stage.generator(29, at, number))
+            keys = pick(len(self.memory), self.batch, self.generator(stage, "batch", at, number))
             with torch.enable_grad():
                 read = stage.read(stage.model, stage.collate([self.memory.items[k] for k in keys]))
                 found = torch.autograd.grad(read.loss(), live, allow_unused=True)

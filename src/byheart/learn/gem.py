@@ -63,7 +63,7 @@ class GEM(Strategy):
         past = []
         for k, examples in enumerate(self.kept):
             count = len(examples) if self.examples is None else self.examples
-            keys = pick(len(examples), count, step.stage.generator(22, step.index, k))
+            keys = pick(len(examples), count, self.generator(step.stage, "reference", step.index, k))
             past.append(gradient.mean(step.stage, [examples[i] for i in sorted(keys)], live))
         q = np.array([dot(g, now).item() for g in past])
         if (q >= 0).all():
@@ -76,7 +76,7 @@ class GEM(Strategy):
 
     def end(self, stage: Stage) -> None:
         if self.capacity:
-            keys = pick(len(stage.examples), self.capacity, stage.generator(23))
+            keys = pick(len(stage.examples), self.capacity, self.generator(stage, "memory"))
             self.kept.append([dict(stage.examples[k]) for k in keys])
 
     def state_dict(self) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class GeRe(Strategy):
 
     def begin(self, stage: Stage) -> None:
         self.source.batch = max(1, round(self.ratio * stage.batch_size)) if self.ratio else 0
+        self.source.position = self.position
         self.source.begin(stage)
         if self.ratio and self.weight and not self.thirds:
             self._measure(stage)

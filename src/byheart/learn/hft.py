@@ -49,10 +49,10 @@ class HFT(Strategy):
 
     def __init__(self, *, share: float = 0.5) -> None:
         self.share = share
-        self.generator = torch.Generator()
+        self.drawing = torch.Generator()
 
     def begin(self, stage: Stage) -> None:
-        self.generator = stage.generator(12)
+        self.drawing = self.generator(stage, "halves")
 
     def groups(self, model: nn.Module) -> dict[str, float]:
         frozen: dict[str, float] = {}
@@ -62,11 +62,11 @@ class HFT(Strategy):
             units = [u for u in units if u]
             quotas = [self.share * len(u) for u in units]
             extra = round(sum(q - int(q) for q in quotas))
-            order = torch.randperm(len(units), generator=self.generator).tolist()
+            order = torch.randperm(len(units), generator=self.drawing).tolist()
             lucky = set([i for i in order if quotas[i] > int(quotas[i])][:extra])
             for i, layer in enumerate(units):
                 names = list(layer)
-                for j in torch.randperm(len(names), generator=self.generator).tolist()[: int(quotas[i]) + (i in lucky)]:
+                for j in torch.randperm(len(names), generator=self.drawing).tolist()[: int(quotas[i]) + (i in lucky)]:
                     frozen.update(dict.fromkeys(layer[names[j]], 0.0))
         return frozen
 

@@ -76,7 +76,7 @@ class ICaRL(Strategy):
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         for number, batches in stream:
-            generator = stage.generator(24, number)
+            generator = self.generator(stage, "batch", number)
             wanted = sum(len(b) for b in batches if b.role == "new") * len(self.pool) / len(stage.examples)
             keys = pick(len(self.pool), int(wanted + float(torch.rand((), generator=generator))), generator)
             if keys:

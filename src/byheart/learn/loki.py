@@ -94,7 +94,7 @@ class LoKI(Strategy):
 
     def _survey(self, stage: Stage, pool: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         """The rows that answers of the pool owe least to."""
-        drawn = [pool[k] for k in pick(len(pool), self.samples, stage.generator(14))]
+        drawn = [pool[k] for k in pick(len(pool), self.samples, self.generator(stage, "survey"))]
         size = stage.batch_size
         batches = (stage.collate(drawn[at : at + size]) for at in range(0, len(drawn), size))
         return owed((attributions(stage.model, b, self.steps) for b in batches), self.share, signed=self.signed)

@@ -67,7 +67,7 @@ class MAS(Strategy):
             return
         live = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
         total = len(stage.examples)
-        keys = pick(total, total if self.samples is None else self.samples, stage.generator(21))
+        keys = pick(total, total if self.samples is None else self.samples, self.generator(stage, "examples"))
         for n, p in live.items():
             self.importance.setdefault(n, torch.zeros_like(p, dtype=torch.float32))
             self.importance[n] = self.importance[n].to(p.device)

@@ -142,7 +142,7 @@ class MementoNoMore(Strategy):
                 max_tokens=self.length,
                 temperature=self.sampling,
                 stop=ends,
-                generator=stage.generator(19, start),
+                generator=self.generator(stage, "answers", start),
             )
             for key, row in zip(keys, rows, strict=True):
                 told = row if len(row) == self.length else [*row, *ends]
@@ -154,7 +154,7 @@ class MementoNoMore(Strategy):
             yield from stream
             return
         for number, batches in stream:
-            generator = stage.generator(20, number)
+            generator = self.generator(stage, "hints", number)
             yield number, [self._shown(b, stage, generator) if b.role == "new" and b.keys else b for b in batches]
 
     def _shown(self, batch: Batch, stage: Stage, generator: torch.Generator) -> Batch:

@@ -84,7 +84,7 @@ class MixCD(Strategy):
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         for number, batches in stream:
-            generator = stage.generator(13, number)
+            generator = self.generator(stage, "batch", number)
             wanted = self.ratio * sum(len(b) for b in batches if b.role == "new")
             count = min(int(wanted + float(torch.rand((), generator=generator))), len(self.pool))
             if count:

@@ -94,7 +94,7 @@ class OGD(Strategy):
         if not self.directions:
             return
         count = max(self.samples, self.directions)
-        keys = pick(len(stage.examples), count, stage.generator(24))
+        keys = pick(len(stage.examples), count, self.generator(stage, "examples"))
         found = output_gradients(stage, keys)
         if self.samples:
             found = torch.linalg.svd(found, full_matrices=False).Vh[: self.directions]

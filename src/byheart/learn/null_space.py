@@ -119,7 +119,7 @@ class NullSpace(Strategy):
     def _measure(self, stage: Stage, examples: Sequence[dict[str, Any]]) -> None:
         """Add the inputs of the trained matrices on these examples."""
         sizes: dict[int, int] = {}
-        for k in pick(len(examples), len(examples), stage.generator(15)):
+        for k in pick(len(examples), len(examples), self.generator(stage, "examples")):
             if sum(sizes.values()) >= self.tokens:
                 break
             sizes[k] = len(examples[k].get("input_ids", (0,)))

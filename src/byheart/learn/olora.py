@@ -24,6 +24,7 @@ class OLoRA(Strategy):
     ----------
     rank: r, 8 in the paper; 0 trains the weights themselves. alpha: scale is alpha / rank.
     orthogonal: l1, 0.5. decay: l2, 0. targets: module name parts; None is every linear but the output.
+    dropout: on the new pair's input, 0.1 in the authors' code.
 
     Departs from the paper: earlier pairs are merged into the frozen weights instead of being summed
     at run time (the same function); all linear layers instead of query and value by default. The
@@ -55,15 +56,19 @@ class OLoRA(Strategy):
         orthogonal: float = 0.5,
         decay: float = 0.0,
         targets: Sequence[str] | None = None,
+        dropout: float = 0.1,
     ) -> None:
         self.rank, self.alpha, self.orthogonal, self.decay = rank, alpha, orthogonal, decay
         self.targets = None if targets is None else tuple(targets)
+        self.dropout = dropout
         self.past: dict[str, Tensor] = {}
         self.config: Any = None
 
     def begin(self, stage: Stage) -> None:
         if self.rank:
-            self.config = adapter.inject(stage.model, rank=self.rank, alpha=self.alpha, targets=self.targets)
+            self.config = adapter.inject(
+                stage.model, rank=self.rank, alpha=self.alpha, targets=self.targets, dropout=self.dropout
+            )
 
     def terms(self, step: Step) -> dict[str, Tensor]:
         if not self.rank:

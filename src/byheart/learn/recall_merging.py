@@ -117,7 +117,7 @@ class RecallMerging(Strategy):
 
     def _typical(self, stage: Stage, tops: Sequence[str]) -> list[dict[str, Any]]:
         """The examples nearest to the centres of clusters, by the last layer of the newest model."""
-        generator = stage.generator(21)
+        generator = self.generator(stage, "typical")
         chosen = pick(len(stage.examples), self.sample, generator)
         if len(chosen) <= self.typical:
             return [stage.examples[k] for k in chosen]

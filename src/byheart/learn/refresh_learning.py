@@ -79,7 +79,7 @@ class RefreshLearning(Strategy):
                 return
             loss = torch.stack([r.loss() * len(r.targets) for r in reads]).sum() / scored
             found = torch.autograd.grad(loss, list(live.values()), allow_unused=True)
-        draw = stage.generator(25, number)
+        draw = self.generator(stage, "noise", number)
         with torch.no_grad():
             for (name, p), g in zip(live.items(), found, strict=True):
                 change = torch.randn(p.shape, generator=draw).to(p.device).mul_(self.noise)
@@ -91,8 +91,8 @@ class RefreshLearning(Strategy):
 
     def end(self, stage: Stage) -> None:
         if self.gamma and self.weight:
-            keys = pick(len(stage.examples), self.samples, stage.generator(26))
-            examples = ((stage.collate([stage.examples[k]]), stage.generator(27, k)) for k in keys)
+            keys = pick(len(stage.examples), self.samples, self.generator(stage, "examples"))
+            examples = ((stage.collate([stage.examples[k]]), self.generator(stage, "labels", k)) for k in keys)
             self.fisher = fisher(stage.model, stage.read, examples)
 
     def state_dict(self) -> dict[str, Any]:

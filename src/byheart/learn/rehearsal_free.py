@@ -130,8 +130,8 @@ class RehearsalFree(Strategy):
     def end(self, stage: Stage) -> None:
         self.old, self.new = self.old + self.new, []
         if self.ewc:
-            keys = pick(len(stage.examples), self.samples, stage.generator(22))
-            examples = ((stage.collate([stage.examples[k]]), stage.generator(23, k)) for k in keys)
+            keys = pick(len(stage.examples), self.samples, self.generator(stage, "examples"))
+            examples = ((stage.collate([stage.examples[k]]), self.generator(stage, "labels", k)) for k in keys)
             below = self._below(stage.model)
             for name, value in fisher(stage.model, stage.read, examples).items():
                 if name in below:

@@ -55,7 +55,7 @@ class Replay(Strategy):
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         for number, batches in stream:
-            generator = stage.generator(2, number)
+            generator = self.generator(stage, "batch", number)
             wanted = self.ratio * sum(len(b) for b in batches if b.role == "new")
             count = int(wanted + float(torch.rand((), generator=generator)))  # 0.25 is one in four steps
             keys = pick(len(self.pool), count, generator) if self.pool and self.ratio else []
@@ -67,7 +67,7 @@ class Replay(Strategy):
     def end(self, stage: Stage) -> None:
         if self.capacity is not None:
             for example in stage.examples:
-                self.memory.add(dict(example), lambda n: stage.generator(3, n))
+                self.memory.add(dict(example), lambda n: self.generator(stage, "memory", n))
 
     def state_dict(self) -> dict[str, Any]:
         return {"memory": self.memory.state_dict()}

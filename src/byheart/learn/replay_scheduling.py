@@ -70,14 +70,14 @@ class ReplayScheduling(Strategy):
         row = self.schedule[t - 1] if 0 < t <= len(self.schedule) else (1 / t,) * t if t else ()
         self.pool = []
         for k, count in enumerate(split(row, self.memory)):
-            keys = pick(len(self.kept[k]), count, stage.generator(25, k))
+            keys = pick(len(self.kept[k]), count, self.generator(stage, "memory", k))
             self.pool += [self.kept[k][i] for i in keys]
         self.first = stage.offer("replay", self.pool) if self.pool else 0
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         for number, batches in stream:
             count = round(self.ratio * sum(len(b) for b in batches if b.role == "new"))
-            keys = pick(len(self.pool), count, stage.generator(26, number)) if self.pool else []
+            keys = pick(len(self.pool), count, self.generator(stage, "batch", number)) if self.pool else []
             if keys:
                 chosen = [self.pool[k] for k in keys]
                 batches = [*batches, stage.batch(chosen, "replay", [self.first + k for k in keys])]

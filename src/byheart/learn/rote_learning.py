@@ -67,7 +67,7 @@ class RoteLearning(Strategy):
         facts = [str(e["fact"]) if "fact" in e else str(i) for i, e in enumerate(stage.examples)]
         names = list(dict.fromkeys(facts))
         count = max(1, round(self.few * len(names)))
-        kept = {names[i] for i in pick(len(names), count, stage.generator(16))}
+        kept = {names[i] for i in pick(len(names), count, self.generator(stage, "few"))}
         return [i for i, f in enumerate(facts) if f in kept]
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
@@ -79,7 +79,7 @@ class RoteLearning(Strategy):
                 if b.role == "new" and b.keys and rote:
                     b = stage.batch([self.rote(stage.examples[k]) for k in b.keys], "new")
                 elif b.role == "new" and b.keys and few:
-                    drawn = torch.randint(len(few), (len(b.keys),), generator=stage.generator(17, number))
+                    drawn = torch.randint(len(few), (len(b.keys),), generator=self.generator(stage, "batch", number))
                     b = stage.batch([stage.examples[few[int(i)]] for i in drawn], "new")
                 out.append(b)
             yield number, out

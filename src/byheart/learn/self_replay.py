@@ -77,7 +77,7 @@ class SelfReplay(Strategy):
         per_pass = -(-len(self.examples) // self.batch) if self.batch else 1
         for number, batches in stream:
             if self.batch:
-                order = pick(len(self.examples), len(self.examples), stage.generator(4, number // per_pass))
+                order = pick(len(self.examples), len(self.examples), self.generator(stage, "order", number // per_pass))
                 at = number % per_pass * self.batch
                 keys = order[at : at + self.batch]
                 chosen = [self.examples[k] for k in keys]
@@ -91,7 +91,7 @@ class SelfReplay(Strategy):
         if start is None or start == []:
             raise BadInput("the model names no bos_token_id to start sampling from; give start=<token id> or texts=")
         starts = [[start]] if isinstance(start, int) else [list(s) for s in start]
-        generator = stage.generator(5)
+        generator = self.generator(stage, "text")
         heads = [starts[n % len(starts)] for n in range(self.count)]
         heads.sort(key=len)
         written: list[dict[str, Any]] = []

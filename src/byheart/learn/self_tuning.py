@@ -113,8 +113,8 @@ class SelfTuning(Strategy):
         documents = [e for e in stage.old if _told(e)] if self.documents is None else list(self.documents)
         questions = [e for e in stage.old if not _told(e)] if self.questions is None else list(self.questions)
         new = list(stage.examples)
-        more = new + self.teach(new, self.also, stage.generator(32))
-        practised = documents + self.teach(documents, self.tasks, stage.generator(31)) + questions
+        more = new + self.teach(new, self.also, self.generator(stage, "also"))
+        practised = documents + self.teach(documents, self.tasks, self.generator(stage, "tasks")) + questions
         self.piles = [practised, more + questions, more]
         sizes = [n * len(pile) for n, pile in zip(self.epochs, self.piles, strict=True)]
         self.ends = [total / sum(sizes) for total in accumulate(sizes)]
@@ -140,7 +140,8 @@ class SelfTuning(Strategy):
         pile, chosen = self.piles[phase], []
         for place in range(number * stage.batch_size, (number + 1) * stage.batch_size):
             turn, at = divmod(place, len(pile))
-            chosen.append(pile[int(torch.randperm(len(pile), generator=stage.generator(30, phase, turn))[at])])
+            generator = self.generator(stage, "order", phase, turn)
+            chosen.append(pile[int(torch.randperm(len(pile), generator=generator)[at])])
         return stage.batch(chosen, "new")
 
     def finished(self, step: Step) -> bool:

@@ -115,7 +115,7 @@ class SparseMemory(Strategy):
         self.training = False
         with evaluating(stage.model) as model:
             for b in range(self.seen):
-                keys = pick(len(pool), stage.batch_size, stage.generator(15, b))
+                keys = pick(len(pool), stage.batch_size, self.generator(stage, "background", b))
                 self.reads = {}
                 stage.read(model, stage.collate([pool[k] for k in keys]))
                 for name, found in self.reads.items():

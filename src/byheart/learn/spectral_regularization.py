@@ -58,7 +58,7 @@ class SpectralRegularization(Strategy):
         if self.strength:
             for number, (name, module) in enumerate(fed(stage.model).items()):
                 if name not in self.right:
-                    start = torch.randn(module.weight[0].numel(), generator=stage.generator(21, number))
+                    start = torch.randn(module.weight[0].numel(), generator=self.generator(stage, "vectors", number))
                     self.right[name] = F.normalize(start, dim=0)
 
     def terms(self, step: Step) -> dict[str, Tensor]:

@@ -65,7 +65,7 @@ class UER(Strategy):
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         for number, batches in stream:
             count = round(self.ratio * sum(len(b) for b in batches if b.role == "new"))
-            keys = pick(len(self.memory), count, stage.generator(19, number))
+            keys = pick(len(self.memory), count, self.generator(stage, "batch", number))
             if keys:
                 batches = [*batches, stage.batch([self.memory.items[k] for k in keys], "replay")]
             yield number, batches
@@ -87,7 +87,7 @@ class UER(Strategy):
 
     def gradients(self, step: Step) -> None:
         for example in self.fresh:
-            self.memory.add(example, lambda n: step.stage.generator(20, n))
+            self.memory.add(example, lambda n: self.generator(step.stage, "memory", n))
         self.fresh = []
 
     def state_dict(self) -> dict[str, Any]:

@@ -82,12 +82,12 @@ class ViewBatch(Strategy):
         each = stage.batch_size // self.views
         cycle = -(-len(stage.examples) // each)
         for number, batches in stream:
-            order = pick(len(stage.examples), len(stage.examples), stage.generator(13, number // cycle))
+            order = pick(len(stage.examples), len(stage.examples), self.generator(stage, "order", number // cycle))
             keys = order[number % cycle * each :][:each]
             plain = stage.collate([stage.examples[k] for k in keys for _ in range(self.views)])
             changed = torch.arange(len(keys) * self.views) % self.views != 0
             make = self.view or self._noisy
-            batch = Batch(make(plain, changed, stage.generator(14, number)), "new", group=self.views)
+            batch = Batch(make(plain, changed, self.generator(stage, "views", number)), "new", group=self.views)
             yield number, [batch, *(b for b in batches if b.role != "new")]
 
     def terms(self, step: Step) -> dict[str, Tensor]:

@@ -67,7 +67,7 @@ def teach(
     if state is not None:
         _continue(composed, weighing, state, work)
     elif written is not None:
-        _continue(composed, weighing, written, work, only="SelfReplay")
+        _continue(composed, weighing, written, work, only="self-replay")
     settings = replace(recipe.settings, save_every=save_every)
     steps = settings.steps or 0
     shown = (lambda step, _: progress("learning", step.index + 1, steps)) if progress else None
@@ -95,18 +95,16 @@ def teach(
 
 
 def _continue(composed: Any, weighing: Weighing, state: str, work: Path, only: str = "") -> None:
-    """Give strategies what those of the same name kept; with `only`, just that one."""
+    """Give strategies what those of the same name kept; with `only`, just those of this label."""
     from byheart.kit import state as states
 
     folder = work / "carried"
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in weighing.weights.get_blob(state).items():
         (folder / name).write_bytes(data)
-    saved = {p["name"]: p["state"] for p in states.load(folder)["parts"]}
+    saved = states.load(folder)
     shutil.rmtree(folder)
-    for part in composed.parts:
-        if type(part).__name__ in saved and only in ("", type(part).__name__):
-            part.load_state_dict(saved[type(part).__name__])
+    composed.carry(saved, only=only)
 
 
 def digest(*parts: Any) -> str:

@@ -38,8 +38,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def model(seed: int = 0, *, width: int = 64, layers: int = 2, vocabulary: int = 259) -> Any:
     """A Llama of `layers` layers and `width` features with weights drawn from `seed`, in float32."""
-    import torch
     from transformers import LlamaConfig, LlamaForCausalLM
+
+    from byheart.kit.modes import drawing
 
     config = LlamaConfig(
         vocab_size=vocabulary,
@@ -54,8 +55,5 @@ def model(seed: int = 0, *, width: int = 64, layers: int = 2, vocabulary: int = 
         eos_token_id=2,
         pad_token_id=2,
     )
-    state = torch.get_rng_state()
-    torch.manual_seed(seed)
-    built = LlamaForCausalLM(config)
-    torch.set_rng_state(state)
-    return built.eval()
+    with drawing(seed):
+        return LlamaForCausalLM(config).eval()

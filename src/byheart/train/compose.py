@@ -42,7 +42,8 @@ class Strategies(Strategy):
         return self.owners.get(claim)
 
     def begin(self, stage: Stage) -> None:
-        for part in self.parts:
+        for position, part in enumerate(self.parts):
+            part.position = position
             part.begin(stage)
 
     def end(self, stage: Stage) -> None:
@@ -95,12 +96,60 @@ class Strategies(Strategy):
         answers = [part.finished(step) for part in self.parts]  # every part is asked
         return any(answers)
 
+    def keys(self) -> list[str]:
+        """The key of each part's state, its position and its label: `0 replay`, `1 ewc`."""
+        return [f"{position} {part.label()}" for position, part in enumerate(self.parts)]
+
     def state_dict(self) -> dict[str, Any]:
-        return {"parts": [{"name": type(p).__name__, "state": p.state_dict()} for p in self.parts]}
+        """The state of each part under its key, also where it is empty."""
+        return {key: part.state_dict() for key, part in zip(self.keys(), self.parts, strict=True)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        parts = state.get("parts", [])
-        if [p["name"] for p in parts] != [type(p).__name__ for p in self.parts]:
-            raise Conflict("the saved state is of other strategies; start the stage again or restore the list")
-        for part, saved in zip(self.parts, parts, strict=True):
-            part.load_state_dict(saved["state"])
+        """Take back what `state_dict` gave, also in the earlier form (see `_states`).
+
+        Raises `Conflict`, before anything is changed, for the state of a part that is not there, for a part
+        whose state is missing, and for a state of a part that keeps none.
+        """
+        saved = {}
+        for position, name, kept in _states(state):
+            part = self.parts[position] if position < len(self.parts) else None
+            name = part.label() if part is not None and name in _names(part) else name
+            saved[f"{position} {name}"] = kept
+        keys = self.keys()
+        more, missing = [k for k in saved if k not in keys], [k for k in keys if k not in saved]
+        if more or missing:
+            what = f"it holds {', '.join(more) or 'nothing more'} and lacks {', '.join(missing) or 'nothing'}"
+            raise Conflict(f"the saved state is of other strategies: {what}; start the stage again or restore the list")
+        for key, part in zip(keys, self.parts, strict=True):
+            if saved[key] and type(part).load_state_dict is Strategy.load_state_dict:
+                what = f"it holds {', '.join(map(str, saved[key]))} of {key}, which keeps no state"
+                raise Conflict(f"the saved state does not fit: {what}; start the stage again")
+        for key, part in zip(keys, self.parts, strict=True):
+            part.load_state_dict(saved[key])
+
+    def carry(self, state: dict[str, Any], *, only: str = "") -> None:
+        """Give parts what those of the same name kept in another composition, the n-th of a name what the n-th kept.
+
+        With `only`, a label, just the parts of that label. A part that the other composition had not stays as it is.
+        """
+        saved = {position: (name, kept) for position, name, kept in _states(state)}
+        for part in self.parts:
+            at = next((n for n, (name, _) in saved.items() if name in _names(part)), None)
+            if at is not None and only in ("", part.label()):
+                part.load_state_dict(saved.pop(at)[1])
+
+
+def _names(part: Strategy) -> tuple[str, str]:
+    """What a saved state may call a strategy: its label, and its class in the earlier form."""
+    return part.label(), type(part).__name__
+
+
+def _states(state: dict[str, Any]) -> list[tuple[int, str, dict[str, Any]]]:
+    """Positions, names and states of a saved composition's parts, in order.
+
+    The form is `{"0 replay": state}`; earlier it was `{"parts": [{"name": "Replay", "state": state}]}`.
+    """
+    if "parts" in state:
+        return [(n, p["name"], p["state"]) for n, p in enumerate(state["parts"])]
+    keyed = [(*key.split(" ", 1), kept) for key, kept in state.items()]
+    return sorted(((int(position), name, kept) for position, name, kept in keyed), key=lambda row: row[0])

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from byheart.core.errors import BadInput
 from byheart.core.strategy import Batch, Stage, Step, Strategy
 from byheart.kit import state as states
+from byheart.kit.modes import drawing
 from byheart.kit.readout import Reader, Readout, Together
 from byheart.train import objective, watch
 from byheart.train import stream as streams
@@ -162,7 +163,7 @@ def train(
         old=old,
     )
     moved = [(p, p.requires_grad) for p in model.parameters()]
-    with seeded(stage.seed):
+    with drawing(stage.seed):
         strategy.begin(stage)
     factors = strategy.groups(model)
     freeze(model, factors)
@@ -186,7 +187,7 @@ def train(
             g["lr"] = base["lr"] * factor
         step = Step(stage, done.steps, progress, master=optimizer.master)
         optimizer.zero_grad()
-        with seeded(stage.seed + 104729 * (done.steps + 1)):
+        with drawing(stage.seed + 104729 * (done.steps + 1)):
             losses = _accumulate(step, group, strategy, reader, accelerator, cast)
             strategy.gradients(step)
             owned = strategy.owner("step") is not None
@@ -217,7 +218,7 @@ def train(
     model.eval()
     for p, trained in moved:
         p.requires_grad_(trained)
-    with seeded(stage.seed + 1):
+    with drawing(stage.seed + 1):
         strategy.end(stage)
     done.artifacts = stage.artifacts
     watch.note(done)
@@ -316,22 +317,6 @@ def sharded(accelerator: Any) -> bool:
 class _noop:
     def __enter__(self) -> None: ...
     def __exit__(self, *_: object) -> None: ...
-
-
-class seeded:
-    """Run with torch's global generator at a seed, then put it back: dropout is repeatable, nothing leaks."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.before = torch.get_rng_state()
-        torch.default_generator.manual_seed(self.seed)  # torch.manual_seed takes longer than a small step
-        if torch.cuda.is_initialized():
-            torch.cuda.manual_seed_all(self.seed)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_rng_state(self.before)
 
 
 def _save(home: Path, model: nn.Module, optimizer: MasterAdamW, strategy: Strategies, done: Trained) -> None:

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from byheart.core.errors import BadInput, Conflict
 from byheart.core.strategy import Batch, Stage, Step, Strategy
 from byheart.kit import state as states
-from byheart.kit.modes import evaluating
+from byheart.kit.modes import drawing, evaluating
 from byheart.kit.readout import Reader, Readout
 from byheart.train import objective
 from byheart.train.compose import Strategies
-from byheart.train.loop import check_serves, freeze, seeded, sharded
+from byheart.train.loop import check_serves, freeze, sharded
 
 T = TypeVar("T")
 _Base: Any = object
@@ -81,7 +81,7 @@ class _Guarded(_Base):
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         self._stage = stage = self._open()
         moved = [(p, p.requires_grad) for p in self.model.parameters()]
-        with seeded(stage.seed):
+        with drawing(stage.seed):
             self.strategies.begin(stage)
         self._factors = self.strategies.groups(self.model)
         freeze(self.model, self._factors)
@@ -96,7 +96,7 @@ class _Guarded(_Base):
             self.optimizer = self.lr_scheduler = None
         for p, trained in moved:
             p.requires_grad_(trained)
-        with seeded(stage.seed + 1), evaluating(self.model):
+        with drawing(stage.seed + 1), evaluating(self.model):
             self.strategies.end(stage)
         self.artifacts = stage.artifacts
         return out

@@ -103,7 +103,7 @@ def stream(stage: Stage, *, start: int = 0, bucket: bool = True) -> Iterator[tup
     number = start
     while True:
         epoch = number // per_epoch
-        batches = order(lengths, stage.batch_size, stage.generator(1, epoch), bucket)
+        batches = order(lengths, stage.batch_size, stage.generator("stream", epoch), bucket)
         for keys in batches[number - epoch * per_epoch :]:
             yield number, [stage.batch([stage.examples[k] for k in keys], "new", keys)]
             number += 1

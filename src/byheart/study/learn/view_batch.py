@@ -139,5 +139,7 @@ class Shifts(Strategy):
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         for number, (new, *others) in stream:
-            inputs = shifted(new.inputs, torch.ones(len(new), dtype=torch.bool), stage.generator(14, number))
+            inputs = shifted(
+                new.inputs, torch.ones(len(new), dtype=torch.bool), self.generator(stage, "shifts", number)
+            )
             yield number, [replace(new, inputs=inputs, keys=()), *others]
