@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Embedder, Subject
+from byheart.core.query import Query
 from byheart.core.records import Hit
-from byheart.recall.retrieve.candidates import Index, Where
 from byheart.recall.retrieve.hybrid import hits
 
 if TYPE_CHECKING:
@@ -110,23 +110,13 @@ class LLMEmbedder:
         self.rate, self.steps, self.batch, self.seed = rate, steps, batch, seed
         self._weights: dict[str, Floats] = {}
 
-    def search(
-        self,
-        store: Index,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best engrams by cosine with the mapped query; only engrams with a vector are seen."""
-        if embedder is None:
-            raise BadInput("llm-embedder compares by meaning; give an embedder, or use hybrid search")
-        query = query.encode("utf-8", "ignore").decode()
-        if not query.strip() or k < 1:
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best engrams by cosine with the mapped query; only engrams with a vector are seen."""
+        embedder = query.encoder("llm-embedder")
+        if query.empty:
             return []
-        found = store.dense(self.mapped(query, embedder), k, at, where)
-        return hits(store, dict(found))
+        nearest = query.index.dense(self.mapped(query.clean, embedder), query.k, query.at, query.where)
+        return hits(query.index, dict(nearest))
 
     def mapped(self, query: str, embedder: Embedder) -> Floats:
         """The unit vector (d,) to search with for a query of this task."""

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Embedder
+from byheart.core.protocols import Index
+from byheart.core.query import Query
 from byheart.core.records import Hit
-from byheart.recall.retrieve.hybrid import Index, Where, hits
+from byheart.recall.retrieve.hybrid import hits
 
 Floats = NDArray[np.float64]
 EVERY = 1 << 30
@@ -76,23 +77,13 @@ class LSH:
         self.buckets, self.probes, self.fill, self.seed = buckets, probes, fill, seed
         self._kept: tuple[Index, Buckets, dict[str, int]] | None = None
 
-    def search(
-        self,
-        store: Index,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best by cosine of the opened buckets, best first; only engrams with a vector are seen."""
-        if embedder is None:
-            raise BadInput("lsh compares by meaning; give an embedder, or use hybrid search")
-        query = query.encode("utf-8", "ignore").decode()
-        if not query.strip() or k < 1:
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best by cosine of the opened buckets, best first; only engrams with a vector are seen."""
+        embedder, store, k = query.encoder("lsh"), query.index, query.k
+        if query.empty:
             return []
-        vector = np.asarray(embedder.encode([query])[0], np.float64)
-        like = dict(store.dense(vector, EVERY, at, where))
+        vector = np.asarray(embedder.encode([query.clean])[0], np.float64)
+        like = dict(store.dense(vector, EVERY, query.at, query.where))
         if not like:
             return []
         table, hashed = self._hash(store, list(like), len(vector))

@@ -5,34 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Embedder, Subject
+from byheart.core.protocols import Embedder, Index, Subject
+from byheart.core.query import Query
 from byheart.core.records import Engram, Hit
 from byheart.kit.mixture import higher
-from byheart.recall.retrieve.hybrid import Where, hit
+from byheart.recall.retrieve.hybrid import hit
 from byheart.recall.write.gist import keywords, summaries
 
 Floats = NDArray[np.float64]
 EVERY = 1 << 30
 KINDS = 4
 VIEWS = 4
-
-
-class Shelf(Protocol):
-    """What the search needs of a store: everything in the order added, and what of it may be seen, with cosines."""
-
-    def dense(
-        self, vector: ArrayLike, k: int, at: str | None = None, where: Where = None
-    ) -> list[tuple[str, float]]: ...
-
-    def all(self, state: Any = "active") -> list[Engram]: ...
-
-    def changed(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -123,43 +112,29 @@ class MemGAS:
         self.damping = damping
         self.first = first
         self.each = each
-        self._store: Shelf | None = None
+        self._store: Index | None = None
         self._views: dict[str, View] = {}
         self._known: dict[str, Floats] = {}
 
-    def search(
-        self,
-        store: Shelf,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best engrams, memory by memory; only engrams with a vector are seen. See `Hybrid.search`."""
-        if k < 1:
-            return []
-        found: list[Hit] = []
-        for engrams, score in self.memories(store, embedder, query, at, where):
-            found += [hit(e, score) for e in engrams[: self.each or None]]
-            if len(found) >= k:
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best engrams, memory by memory; only engrams with a vector are seen."""
+        hits: list[Hit] = []
+        for engrams, score in self.memories(query):
+            hits += [hit(e, score) for e in engrams[: self.each or None]]
+            if len(hits) >= query.k:
                 break
-        return found[:k]
+        return hits[: query.k]
 
-    def memories(
-        self, store: Shelf, embedder: Embedder | None, query: str, at: str | None = None, where: Where = None
-    ) -> list[tuple[list[Engram], float]]:
+    def memories(self, query: Query) -> list[tuple[list[Engram], float]]:
         """All memories with their scores, best first; in each its engrams, the most like the query first."""
-        if embedder is None:
-            raise BadInput("memgas compares by meaning; give an embedder, or use hybrid search")
-        query = query.encode("utf-8", "ignore").decode()
-        if not query.strip():
+        embedder, store = query.encoder("memgas"), query.index
+        if query.empty:
             return []
-        vector = np.asarray(embedder.encode([query])[0], np.float64)
-        like = dict(store.dense(vector, EVERY, at, where))
+        vector = np.asarray(embedder.encode([query.clean])[0], np.float64)
+        like = dict(store.dense(vector, EVERY, query.at, query.where))
         if not like:
             return []
-        bank = self._bank(store, embedder, like, repr((at, sorted((where or {}).items(), key=str))))
+        bank = self._bank(store, embedder, like, repr((query.at, sorted((query.where or {}).items(), key=str))))
         scores = self.scores(bank, vector)
         order = np.argsort(-scores, kind="stable").tolist()
         return [(sorted(bank.memories[i], key=lambda e: -like[e.id]), float(scores[i])) for i in order]
@@ -197,7 +172,7 @@ class MemGAS:
         named = {int(n) for n in re.findall(r"\d{1,6}", told)}
         return [h for n, h in enumerate(hits, 1) if n in named] or list(hits)
 
-    def _bank(self, store: Shelf, embedder: Embedder, seen: dict[str, float], name: str = "") -> Bank:
+    def _bank(self, store: Index, embedder: Embedder, seen: dict[str, float], name: str = "") -> Bank:
         """The memories of what may be seen; kept until the store changes, and then built from what was kept."""
         changed, ids = store.changed(), frozenset(seen)
         views, known = (self._views, self._known) if self._store is store else ({}, {})

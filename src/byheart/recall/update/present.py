@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from byheart.core.protocols import Where
 from byheart.core.records import Engram, Op
-from byheart.recall.retrieve.candidates import Where
 
 Vectors = NDArray[np.float32]
 

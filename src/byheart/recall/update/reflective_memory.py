@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Embedder, Subject
+from byheart.core.protocols import Embedder, Index, Subject
 from byheart.core.records import Engram, Op
 from byheart.recall.read.evidence import content
-from byheart.recall.retrieve.hybrid import Index
 from byheart.recall.sentences import sentences
 
 

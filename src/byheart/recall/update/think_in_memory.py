@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Embedder, Subject
+from byheart.core.protocols import Embedder, Index, Subject
+from byheart.core.query import Query
 from byheart.core.records import Engram, Op
-from byheart.recall.retrieve.hybrid import Index
 from byheart.recall.retrieve.lsh import LSH, Buckets
 
 
@@ -59,8 +59,8 @@ class ThinkInMemory:
                 continue
             new = op.engram
             gone = {o.target for o in out if o.kind in ("replace", "delete")}
-            found = self.hashed.search(view, embedder, new.text, self.group, where={"owner": new.owner})
-            kept = [e for e in view.get([h.id for h in found]) if e.id not in gone]
+            query = Query(new.text, view, embedder, k=self.group, where={"owner": new.owner})
+            kept = [e for e in view.get([h.id for h in self.hashed.search(query)]) if e.id not in gone]
             coming = {o.engram.id: o for o in out if o.kind in ("add", "replace") and o.engram is not None}
             kept += [o.engram for o in coming.values() if o.engram and self._together(o.engram, new, embedder)]
             made = self._by_triple(op, new, kept) if _triple(new) else self._by_asking(op, new, kept, subject)
