@@ -27,9 +27,9 @@ class Attentive(Protocol):
 class AttentionSorting:
     """Sorts hits by the attention that each gets at the first step of an answer, most last, and does so again.
 
-    A model favours what stands last. Still, of two documents in the same place it looks more at the one that answers;
-    so documents that are moved to the end by the attention they get end up in the order of their use, and the answer
-    is read from the best place.
+    A model favours what stands last. Still, of two documents in the same place it attends more to the document that
+    answers; so documents that are moved to the end by the attention they get end up in the order of their use, and the
+    answer is read from the best place.
 
         a_i = mean over layers, heads and tokens of document i of the attention from the last position;  sort by a_i
 

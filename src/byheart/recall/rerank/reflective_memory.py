@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 class RetrospectiveReflection:
     """Picks `query.k` of the `pool` hits retrieved by adapted embeddings, and learns from which of them were cited.
 
-    What helps to answer is not what an embedder finds alike. The one who answers says which memories the answer rests
+    What helps to answer is not what an embedder rates alike. The reader states which memories the answer rests
     on, and that is reward enough for two small matrices, zero at first, that turn the embedder's space a little. The
     noise lets memories be tried that would not have been picked.
 
@@ -41,8 +41,8 @@ class RetrospectiveReflection:
     rate: eta. batch: answers to a step. noise: scale of the Gumbel noise; 0 picks the best. seed: of the noise.
 
     Departs from the paper: the noise is scaled by 0.02, because scores of unit vectors span a few tenths and
-    Gumbel(0, 1) would make the choice among 20 nearly a random one. Steps sum over the batch. Who cites is any reader:
-    one that reads fewer passages than were picked is not taken to refuse the rest.
+    Gumbel(0, 1) would make the choice among 20 nearly random. Steps sum over the batch. Any reader cites:
+    passages that were picked and not read do not count as refused.
 
     >>> hits = [Hit(id="a", text="The ferry is late.", score=1.0), Hit(id="b", text="The boat is red.", score=0.5)]
     >>> from byheart.models.embedder import HashEmbedder

@@ -69,7 +69,7 @@ class Rated:
 
 
 class Ranked:
-    """A linear model over what tells a passage that answers from one that only sounds alike.
+    """A linear model of features that separate passages that answer from passages that only sound alike.
 
     The candidates are the `pool` best by BM25 and the `pool` best by cosine, with the passages around each in its
     source. A speaker who is named in the query is matched with who speaks, and left out of the words. Words, meaning
@@ -77,9 +77,9 @@ class Ranked:
 
     score_i = sum_f w_f x_if, each x_f standardised over the candidates of the query
 
-    with x: BM25 and cosine; s = z(BM25) + z(cosine) of the first and second passage before and after; that of the one
-    before where it is a question, and whether this is one; whether the speaker is who the query names; log of the
-    length; the mean of the three best BM25 and cosines in the same source; exp(z - max z) of both.
+    with x: BM25 and cosine; s = z(BM25) + z(cosine) of the first and second passage before and after; s of the
+    passage before where it is a question, and whether this is a question; whether the speaker is who the query names;
+    log of the length; the mean of the three best BM25 and cosines in the same source; exp(z - max z) of both.
 
     In dialogue the words of a question stand in one turn and the answer in the next, short turns say little, and what
     was talked about in a session helps to find a turn of it. Weights are learned by `fit`; those given here are of the
@@ -182,7 +182,7 @@ def _features(
     by_meaning: NDArray[np.float64],
     names: Sequence[str],
 ) -> Features:
-    """One row a candidate, one column a weight, each column standardised."""
+    """Features (N, F): a row for each candidate, a column for each weight, each column standardised."""
     place = {i: n for n, i in enumerate(ids)}
     words, meaning = Scale(by_words).all, Scale(by_meaning).all
     own = words + meaning
