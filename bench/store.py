@@ -94,6 +94,7 @@ def resident() -> dict[str, int]:
 
 def recall(folder: str, size: int) -> dict[str, Any]:
     """What a process that opens the folder measures."""
+    from byheart.core.query import Query
     from byheart.core.records import Engram
     from byheart.recall.retrieve.hybrid import Hybrid
     from byheart.recall.retrieve.ranked import Ranked
@@ -115,7 +116,7 @@ def recall(folder: str, size: int) -> dict[str, Any]:
         def ask(search: Hybrid | Ranked, where: Callable[[int], dict[str, Any] | None]) -> Callable[[int], list[str]]:
             def work(i: int) -> list[str]:
                 table.row = i
-                return [hit.text for hit in search.search(store, table, data.queries[i], K, where=where(i))]
+                return [hit.text for hit in search.search(Query(data.queries[i], store, table, k=K, where=where(i)))]
 
             return work
 

@@ -162,7 +162,7 @@ def test_errors_name_the_next_step(url) -> None:
         probe.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with pytest.raises(ByheartError, match=r"cannot reach .*byheart serve"):
-            Endpoint(dead, "tiny").generate([CHAT], max_tokens=2)
+            Endpoint(dead, "tiny", retries=1).generate([CHAT], max_tokens=2)
     with pytest.raises(BadInput, match="is no http address"):
         Endpoint("localhost:8000", "tiny")
 

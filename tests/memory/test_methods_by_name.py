@@ -80,6 +80,8 @@ def test_a_cross_encoder_is_named_with_its_model(memory: Memory, tmp_path: Path)
     memory.remember(["The red boat needs varnish.", "Rye bread wants caraway."])
     with pytest.raises(BadInput, match="no cross-encoder is given to rerank with"):
         memory.recall("boat", method="cross-encoder")
+    with pytest.raises(BadInput, match="only a cross-encoder is named with its model; give long-context-rag alone"):
+        memory.recall("boat", method="long-context-rag=tiny")
     with pytest.raises(ByheartError, match="nowhere"):
         memory.recall("boat", method=f"cross-encoder={tmp_path / 'nowhere'}")
 

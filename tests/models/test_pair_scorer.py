@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from byheart.core.errors import BadInput, Unknown
+from byheart.core.query import Query
 from byheart.core.records import Hit
 from byheart.models import PairScorer, tiny
 from byheart.recall.rerank.cross_encoder import CrossEncoder
@@ -80,7 +81,7 @@ def hits() -> list[Hit]:
 
 
 def right(scorer: PairScorer) -> float:
-    return float(np.mean([CrossEncoder().order(f"which {n}", hits(), scorer)[0].id == n for n in NOUNS]))
+    return float(np.mean([CrossEncoder(scorer=scorer).order(Query(f"which {n}"), hits())[0].id == n for n in NOUNS]))
 
 
 def test_one_that_learned_to_match_puts_the_right_passage_first(tmp_path: Path) -> None:
@@ -139,15 +140,15 @@ def test_equals_stay_as_they_came_and_what_was_given_is_not_changed() -> None:
             return np.zeros(len(texts))
 
     given = hits()
-    assert [h.id for h in CrossEncoder().order("which boat", given, Even())] == list(NOUNS)
+    assert [h.id for h in CrossEncoder(scorer=Even()).order(Query("which boat"), given)] == list(NOUNS)
     assert [h.score for h in given] == [h.score for h in hits()]
 
 
 def test_what_is_no_cross_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no cross-encoder is given .* give PairScorer"):
-        CrossEncoder().order("which boat", hits(), None)
+        CrossEncoder().order(Query("which boat"), hits())
     with pytest.raises(BadInput, match="str, which cannot read pairs"):
-        CrossEncoder().order("which boat", hits(), "minilm")  # type: ignore[arg-type]
+        CrossEncoder(scorer="minilm")  # type: ignore[arg-type]
     tiny.model(0).save_pretrained(tmp_path / "lm")
     tiny.tokenizer().save_pretrained(tmp_path / "lm")
     with pytest.raises(BadInput, match=r"lacks score.weight.*give a cross-encoder"):

@@ -35,6 +35,7 @@ def test_sections_stay_apart_and_carry_their_headings(tmp_path: Path) -> None:
 
 def test_long_prose_is_cut_between_sentences_only(tmp_path: Path) -> None:
     made = Chunks().write(PROSE)
+    assert len(made) > 2
     assert all(60 <= len(e.text.split()) <= 120 for e in made[:-1])
     assert " ".join(e.text for e in made) == PROSE
     assert all(e.text.endswith(".") for e in made)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from byheart.core.errors import BadInput
+from byheart.core.query import Query
 from byheart.core.records import Engram
 from byheart.recall.retrieve.hybrid import Hybrid
 from byheart.store.sqlite import Store
@@ -56,9 +57,9 @@ def test_the_score_worked_by_hand() -> None:
     """BM25 3, 1, 0 and cosine .9, .5, .1 have mean 4/3 and .5, deviation 1.2472 and .32660."""
     store = Fixed({"a": 3.0, "b": 1.0}, {"a": 0.9, "b": 0.5, "c": 0.1}, {"c": ("a",), "a": ("c",)})
     z = {"a": 1.33631 + 1.22474, "b": -0.26726, "c": -1.06904 - 1.22474}
-    hits = Hybrid(neighbours=0.0).search(store, Letters(), "q", 3)
+    hits = Hybrid(neighbours=0.0).search(Query("q", store, Letters(), k=3))
     assert {h.id: h.score for h in hits} == {i: pytest.approx(s, abs=1e-4) for i, s in z.items()}
-    hits = Hybrid(lexical=2.0, dense=0.5, neighbours=0.3).search(store, Letters(), "q", 3)
+    hits = Hybrid(lexical=2.0, dense=0.5, neighbours=0.3).search(Query("q", store, Letters(), k=3))
     weighed = {"a": 2 * 1.33631 + 0.5 * 1.22474, "b": 2 * -0.26726, "c": 2 * -1.06904 - 0.5 * 1.22474}
     assert {h.id: h.score for h in hits} == {
         "a": pytest.approx(weighed["a"] + 0.3 * weighed["c"], abs=1e-4),
@@ -88,22 +89,22 @@ def store(tmp_path: Path):
 
 
 def test_words_alone_work_without_an_embedder(store: Store) -> None:
-    hits = Hybrid(neighbours=0.0).search(store, None, "harbourmasters and cranes", 3)
+    hits = Hybrid(neighbours=0.0).search(Query("harbourmasters and cranes", store, k=3))
     assert [h.id for h in hits] == ["s0"]
     assert (hits[0].source, hits[0].position, hits[0].text[:3]) == ("s", 0, "Ann")
 
 
 def test_a_neighbour_of_a_hit_is_found_though_it_shares_no_word(store: Store) -> None:
-    assert [h.id for h in Hybrid(neighbours=0.3).search(store, None, "harbourmaster crane", 3)][:2] == ["s0", "s1"]
+    assert [h.id for h in Hybrid(neighbours=0.3).search(Query("harbourmaster crane", store, k=3))][:2] == ["s0", "s1"]
 
 
 def test_meaning_alone_works_without_words(store: Store) -> None:
-    hits = Hybrid(lexical=0.0, neighbours=0.0).search(store, Letters(), "Bread is baked before dawn.", 2)
+    hits = Hybrid(lexical=0.0, neighbours=0.0).search(Query("Bread is baked before dawn.", store, Letters(), k=2))
     assert hits[0].id == "t3"
 
 
 def test_filters_hold_for_neighbours_too(store: Store) -> None:
-    found = Hybrid(neighbours=1.0).search(store, Letters(), "harbourmaster crane", 9, where={"speaker": "Ann"})
+    found = Hybrid(neighbours=1.0).search(Query("harbourmaster crane", store, Letters(), k=9, where={"speaker": "Ann"}))
     assert {h.id for h in found} == {"s0", "s2"}
 
 
@@ -116,20 +117,20 @@ def test_what_is_erased_while_it_is_searched_is_left_out(store: Store, monkeypat
         return get(ids)
 
     monkeypatch.setattr(store, "get", erase_first)
-    found = [h.id for h in Hybrid().search(store, Letters(), "harbourmaster crane", 3)]
+    found = [h.id for h in Hybrid().search(Query("harbourmaster crane", store, Letters(), k=3))]
     assert len(found) == 2
     assert "s0" not in found
 
 
 def test_nothing_is_found_for_nothing(store: Store) -> None:
-    assert Hybrid().search(store, Letters(), "  ", 5) == []
-    assert Hybrid().search(store, Letters(), "crane", 0) == []
-    assert Hybrid().search(store, None, "zebra", 5) == []
+    assert Hybrid().search(Query("  ", store, Letters(), k=5)) == []
+    assert Hybrid().search(Query("crane", store, Letters(), k=0)) == []
+    assert Hybrid().search(Query("zebra", store, k=5)) == []
 
 
 def test_an_empty_memory_is_searched_without_error(tmp_path: Path) -> None:
     with Store(tmp_path, dimension=26) as store:
-        assert Hybrid().search(store, Letters(), "crane", 5) == []
+        assert Hybrid().search(Query("crane", store, Letters(), k=5)) == []
 
 
 @pytest.mark.parametrize("bad", [{"lexical": -1.0}, {"lexical": 0.0, "dense": 0.0}, {"pool": 0}])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from byheart.core.errors import BadInput
+from byheart.core.query import Query
 from byheart.core.records import Engram
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.retrieve.hybrid import Hybrid
@@ -31,7 +32,7 @@ def store(tmp_path: Path):
 
 
 def found(store: Store, query: str, k: int = 2, **settings) -> list[tuple[str, float]]:
-    hits = Iterative(by=Hybrid(dense=0, neighbours=0), **settings).search(store, None, query, k)
+    hits = Iterative(by=Hybrid(dense=0, neighbours=0), **settings).search(Query(query, store, k=k))
     return [(h.id, round(h.score, 3)) for h in hits]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from byheart.core.query import Query
 from byheart.memory import Memory
 from byheart.recall.retrieve.hybrid import Hybrid
 from byheart.recall.retrieve.keyed import lifted
@@ -52,7 +53,7 @@ def test_a_question_in_words_that_only_anothers_fact_was_told_in(tmp_path: Path)
             ]
         )
         asked = "As what does Ann Lee serve?"
-        searches = {k: Hybrid(keys=k).search(memory.store, memory.embedder, asked, 5) for k in (False, True)}
+        searches = {k: Hybrid(keys=k).search(Query(asked, memory.store, memory.embedder, k=5)) for k in (False, True)}
         assert searches[False][0].text.startswith("Ann Lee serves soup")
         assert [h.text for h in searches[True]][:2] == ["Ann Lee was made captain.", "Ann Lee serves soup."]
         assert memory.recall(asked)[0].text == "Ann Lee was made captain."
@@ -68,7 +69,10 @@ def test_a_whole_name_counts_where_words_alone_do_not_tell(tmp_path: Path) -> No
             ]
         )
         asked = "Who signs forms of travel, Marta Kask?"
-        first = {n: Hybrid(named=n, neighbours=0).search(memory.store, memory.embedder, asked, 3) for n in (0.0, 2.0)}
+        first = {
+            n: Hybrid(named=n, neighbours=0).search(Query(asked, memory.store, memory.embedder, k=3))
+            for n in (0.0, 2.0)
+        }
         assert first[0.0][0].text.startswith("Ilo Kask")
         assert first[2.0][0].text.startswith("Marta Kask")
         gained = {h.text: h.score for h in first[2.0]}
@@ -76,7 +80,7 @@ def test_a_whole_name_counts_where_words_alone_do_not_tell(tmp_path: Path) -> No
             2.0 * h.text.startswith("Marta Kask") for h in first[0.0]
         ]
         one = "Who signs forms of travel, Kask?"
-        alike = [Hybrid(named=n).search(memory.store, memory.embedder, one, 3) for n in (0.0, 2.0)]
+        alike = [Hybrid(named=n).search(Query(one, memory.store, memory.embedder, k=3)) for n in (0.0, 2.0)]
         assert alike[0] == alike[1]
 
 
@@ -84,5 +88,5 @@ def test_the_searches_of_one_index_are_that_indexs_order(tmp_path: Path) -> None
     with Memory.open(tmp_path, model="tiny", embedder="hash") as memory:
         memory.remember([{"text": "Ann Lee sings.", "key": "Ann Lee/hobby"}, "Bo Ray sings, and sings, and sings."])
         for alone in (Hybrid(dense=0), Hybrid(lexical=0)):
-            told = alone.search(memory.store, memory.embedder, "What sings Ann Lee?", 2)
+            told = alone.search(Query("What sings Ann Lee?", memory.store, memory.embedder, k=2))
             assert [round(abs(h.score), 6) for h in told] == [1.0, 1.0]  # two z-scores and nothing besides

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from byheart.core.errors import BadInput
+from byheart.core.query import Query
 from byheart.core.records import Engram
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.retrieve.hybrid import Hybrid
@@ -97,16 +98,16 @@ def test_unlearned_it_is_the_cosine_and_learned_it_finds_what_each_task_wants(tm
     encoder, dense = HashEmbedder(), Hybrid(lexical=0, neighbours=0)
     with filled(tmp_path / "m") as store:
         plain = LLMEmbedder(instruction="tool")
-        found = [h.id for h in plain.search(store, encoder, "boat", 6)]
-        assert found[:1] == [dense.search(store, encoder, "boat", 1)[0].id] == ["boat yard"]
+        found = [h.id for h in plain.search(Query("boat", store, encoder, k=6))]
+        assert found[:1] == [dense.search(Query("boat", store, encoder, k=1))[0].id] == ["boat yard"]
         made = LLMEmbedder(instruction="tool")
         made.fit(LESSONS, encoder)
-        assert made.search(store, encoder, "boat", 1)[0].id == "ship"
-        assert made.serving("kin").search(store, encoder, "boat", 1)[0].id == "fleet"
-        assert made.serving("kin").search(store, encoder, "bread", 1)[0].id == "bakery"
+        assert made.search(Query("boat", store, encoder, k=1))[0].id == "ship"
+        assert made.serving("kin").search(Query("boat", store, encoder, k=1))[0].id == "fleet"
+        assert made.serving("kin").search(Query("bread", store, encoder, k=1))[0].id == "bakery"
         again = LLMEmbedder(instruction="tool")
         again.load_state_dict(made.state_dict())
-        assert again.search(store, encoder, "bread", 3) == made.search(store, encoder, "bread", 3)
+        assert again.search(Query("bread", store, encoder, k=3)) == made.search(Query("bread", store, encoder, k=3))
         assert np.linalg.norm(made.mapped("boat", encoder)) == pytest.approx(1)
 
 
@@ -143,4 +144,4 @@ def test_another_embedder_than_it_learned_with_is_refused() -> None:
     with pytest.raises(BadInput, match="256 dimensions"):
         made.mapped("boat", HashEmbedder(64))
     with pytest.raises(BadInput, match="give an embedder"):
-        made.search(None, None, "boat")
+        made.search(Query("boat", None))

@@ -10,6 +10,7 @@ import pytest
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Generation
+from byheart.core.query import Query
 from byheart.core.records import Engram
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.retrieve.memgas import Bank, MemGAS, pagerank
@@ -89,11 +90,11 @@ def store(tmp_path: Path):
 
 
 def test_the_memory_that_a_question_is_about_comes_first_and_its_likest_engrams_first(store: Store) -> None:
-    hits = MemGAS().search(store, HashEmbedder(), "rye bread with caraway", 9)
+    hits = MemGAS().search(Query("rye bread with caraway", store, HashEmbedder(), k=9))
     assert hits[0].id == "bread1"
     assert {h.source for h in hits[:3]} == {"bread"}
     assert len(hits) == 9
-    one_each = MemGAS(each=1).search(store, HashEmbedder(), "rye bread", 9)
+    one_each = MemGAS(each=1).search(Query("rye bread", store, HashEmbedder(), k=9))
     assert one_each[0].id == "bread1"
     assert len(one_each) == 3
 
@@ -103,7 +104,7 @@ def test_what_is_forgotten_is_in_no_unit(store: Store) -> None:
     bank = searcher._bank(store, HashEmbedder(), {e.id: 0.0 for e in store.all()})
     assert len(bank.memories) == 3
     store.update(["bread0", "bread1"], state="forgotten")
-    hits = searcher.search(store, HashEmbedder(), "rye bread with caraway", 9)
+    hits = searcher.search(Query("rye bread with caraway", store, HashEmbedder(), k=9))
     assert not {"bread0", "bread1"} & {h.id for h in hits}
     assert not any("caraway" in text for text in searcher._known), "a summary still tells it"
 
@@ -117,27 +118,27 @@ def test_a_view_is_kept_until_it_changes(store: Store) -> None:
             return super().encode(texts)
 
     embedder, searcher = Counting(), MemGAS()
-    searcher.search(store, embedder, "bread", 3)
+    searcher.search(Query("bread", store, embedder, k=3))
     first = embedder.encoded
-    searcher.search(store, embedder, "boat", 3)
+    searcher.search(Query("boat", store, embedder, k=3))
     assert embedder.encoded == first + 1
     new = Engram(id="x", text="The ferry leaves at noon.", created="now")
     store.add([new], HashEmbedder().encode([new.text]))
-    assert searcher.search(store, embedder, "The ferry leaves at noon.", 1)[0].id == "x"
+    assert searcher.search(Query("The ferry leaves at noon.", store, embedder, k=1))[0].id == "x"
     assert embedder.encoded < first + 12, "known texts were encoded again"
     mine = {"source": ("boats", None)}
-    searcher.search(store, embedder, "boat", 3, where=mine)
+    searcher.search(Query("boat", store, embedder, k=3, where=mine))
     between = embedder.encoded
-    searcher.search(store, embedder, "bread", 3)
-    searcher.search(store, embedder, "boat", 3, where=mine)
+    searcher.search(Query("bread", store, embedder, k=3))
+    searcher.search(Query("boat", store, embedder, k=3, where=mine))
     assert embedder.encoded == between + 2, "two views take turns, and each is kept"
 
 
 def test_what_is_changed_in_place_is_seen(store: Store) -> None:
     searcher = MemGAS(each=0)
-    first = searcher.memories(store, HashEmbedder(), "boat")
+    first = searcher.memories(Query("boat", store, HashEmbedder()))
     store.update(["boats0"], position=7)
-    again = searcher.memories(store, HashEmbedder(), "boat")
+    again = searcher.memories(Query("boat", store, HashEmbedder()))
     assert [e.position for e in first[0][0] if e.id == "boats0"] == [0]
     assert [e.position for e in again[0][0] if e.id == "boats0"] == [7]
 
@@ -169,7 +170,7 @@ class Says:
 
 
 def test_the_model_filters_what_it_names(store: Store) -> None:
-    hits = MemGAS().search(store, HashEmbedder(), "rye bread", 4)
+    hits = MemGAS().search(Query("rye bread", store, HashEmbedder(), k=4))
     says = Says("Memories 2, 4 and 12.")
     assert MemGAS().filter(says, "rye bread", hits) == [hits[1], hits[3]]
     assert f"[2] {hits[1].text}" in says.shown
@@ -200,4 +201,4 @@ def test_settings_that_make_no_sense_are_refused(bad: dict) -> None:
 
 def test_without_an_embedder_it_says_what_to_do(store: Store) -> None:
     with pytest.raises(BadInput, match="hybrid"):
-        MemGAS().search(store, None, "bread")
+        MemGAS().search(Query("bread", store))

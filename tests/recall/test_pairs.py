@@ -160,4 +160,6 @@ def test_the_object_of_a_clause_is_asked_for(sentence: str, expected: tuple[str,
     ],
 )
 def test_what_does_not_parse_as_subject_verb_and_object_is_a_cloze(sentence: str) -> None:
-    assert all(question.startswith("Complete the sentence: ") for question, _ in pairs(sentence))
+    made = pairs(sentence)
+    assert made
+    assert all(question.startswith("Complete the sentence: ") for question, _ in made)

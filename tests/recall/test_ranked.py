@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
+from byheart.core.query import Query
 from byheart.core.records import Brief, Engram
 from byheart.models.embedder import HashEmbedder
-from byheart.recall.retrieve.ranked import PARTS, WEIGHTS, Asked, Ranked, _features, fit, using
+from byheart.recall.retrieve.ranked import PARTS, WEIGHTS, Ranked, Rated, _features, fit, using
 from byheart.store.sqlite import Store
 
 NAMES = list(WEIGHTS)
@@ -56,7 +57,7 @@ def test_features_worked_by_hand() -> None:
 
 def test_fitted_weights_are_where_the_slope_of_the_loss_is_zero() -> None:
     rng = np.random.default_rng(0)
-    asked = [(Asked(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
+    asked = [(Rated(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
     weights = np.array(list(fit(asked, decay=0.1, steps=200).values()))
     slope = 2 * 0.1 * len(asked) * weights
     for one, (wanted,) in asked:
@@ -67,10 +68,10 @@ def test_fitted_weights_are_where_the_slope_of_the_loss_is_zero() -> None:
 
 def test_weights_that_are_not_named_stay_zero() -> None:
     rng = np.random.default_rng(0)
-    asked = [(Asked(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
+    asked = [(Rated(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
     found = fit(asked, names=["length", "words"])
     assert [n for n in NAMES if found[n]] == ["words", "length"]
-    alone = [(Asked(a.ids, a.features * [n in ("words", "length") for n in NAMES]), w) for a, w in asked]
+    alone = [(Rated(a.ids, a.features * [n in ("words", "length") for n in NAMES]), w) for a, w in asked]
     assert found == pytest.approx(fit(alone), abs=1e-5)
 
 
@@ -92,7 +93,7 @@ def test_a_part_without_weight_is_not_looked_at(tmp_path: Path) -> None:
         embedder = Watched()
         embedder.read = []
         ranker = Ranked(weights={n: float(n in using(parts)) for n in WEIGHTS})
-        found = ranker.asked(store, embedder, "What boat has Bo?")
+        found = ranker.rated(Query("What boat has Bo?", store, embedder))
         return dict(zip(NAMES, found.features.T.tolist(), strict=True)), embedder.read
 
     with Store(tmp_path / "s", dimension=256) as store:
@@ -122,11 +123,11 @@ def test_the_turn_after_the_question_is_found_by_who_says_it(tmp_path: Path) -> 
         engrams = [turn(f"t{n}", text, n, speaker=who) for n, (who, text) in enumerate(said)]
         store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
         ranker = Ranked()
-        found = [h.id for h in ranker.search(store, HashEmbedder(), "What is Bo's favourite colour?", 4)]
+        found = [h.id for h in ranker.search(Query("What is Bo's favourite colour?", store, HashEmbedder(), k=4))]
         assert set(found[:2]) == {"t0", "t1"}
-        assert ranker.search(store, None, "What is Bo's favourite colour?", 2)[0].id == "t1"
-        assert len(ranker.search(store, HashEmbedder(), "Bo", 4)) == 4
-        assert ranker.search(store, HashEmbedder(), "  ", 4) == []
+        assert ranker.search(Query("What is Bo's favourite colour?", store, k=2))[0].id == "t1"
+        assert len(ranker.search(Query("Bo", store, HashEmbedder(), k=4))) == 4
+        assert ranker.search(Query("  ", store, HashEmbedder(), k=4)) == []
 
 
 def test_bad_settings_say_what_to_do() -> None:
@@ -135,12 +136,12 @@ def test_bad_settings_say_what_to_do() -> None:
     with pytest.raises(BadInput, match="pool=0"):
         Ranked(pool=0)
     with pytest.raises(BadInput, match="give a larger pool"):
-        fit([(Asked(("a",), np.zeros((1, len(NAMES)))), ["b"])])
+        fit([(Rated(("a",), np.zeros((1, len(NAMES)))), ["b"])])
 
 
 def test_more_can_be_asked_for_than_the_pool(tmp_path: Path) -> None:
     with Store(tmp_path / "s", dimension=256) as store:
         engrams = [turn(f"t{n}", f"the ferry number {n}", 3 * n) for n in range(40)]
         store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
-        found = Ranked(pool=4).search(store, HashEmbedder(), "which ferry?", 30)
+        found = Ranked(pool=4).search(Query("which ferry?", store, HashEmbedder(), k=30))
         assert len({h.id for h in found}) == 30

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from byheart.core.errors import BadInput
+from byheart.core.query import Query
 from byheart.core.records import Hit
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.rerank.reflective_memory import RetrospectiveReflection
@@ -34,7 +35,7 @@ def test_one_step_worked_by_hand() -> None:
     """
     table = Table({"q": [1.0, 0.0], "a": [1.0, 0.0], "b": [0.0, 1.0]})
     made = RetrospectiveReflection(temperature=1.0, rate=0.1, batch=1, noise=0.0)
-    made.learn("q", [hit("a"), hit("b")], {"a"}, table)
+    made.learn(Query("q", embedder=table), [hit("a"), hit("b")], {"a"})
     p = np.e / (np.e + 1)
     slopes = np.array([0.5 + p, -1.5 + (1 - p)])
     weights = made.state_dict()["weights"]
@@ -47,10 +48,11 @@ def test_the_step_is_the_slope_of_the_weighed_log_chances() -> None:
     rng = np.random.default_rng(0)
     table = Table({name: rng.normal(size=4).tolist() for name in "qabcde"})
     hits, cited = [hit(n) for n in "abcde"], {"b", "d"}
-    made = RetrospectiveReflection(top=3, temperature=0.7, rate=1.0, batch=1, noise=0.0)
+    made = RetrospectiveReflection(temperature=0.7, rate=1.0, batch=1, noise=0.0)
     start = 0.1 * rng.normal(size=(2, 4, 4))
     made.load_state_dict({"weights": start, "steps": np.zeros((2, 4, 4)), "answers": 0})
-    picked = [h.id for h in made.order("q", hits, table)]
+    query = Query("q", embedder=table, k=3)
+    picked = [h.id for h in made.order(query, hits)]
 
     def gain(weights: np.ndarray) -> float:
         q, m = np.array(table.table["q"], np.float32).astype(float), table.encode("abcde").astype(float)
@@ -58,7 +60,7 @@ def test_the_step_is_the_slope_of_the_weighed_log_chances() -> None:
         logs = s - np.log(np.exp(s).sum())
         return sum(((1 if n in cited else -1) - 0.5) * logs["abcde".index(n)] for n in picked)
 
-    made.learn("q", hits, cited, table)
+    made.learn(query, hits, cited)
     moved = made.state_dict()["weights"] - start
     for place in np.ndindex(2, 4, 4):
         up, down = start.copy(), start.copy()
@@ -78,44 +80,46 @@ def test_it_comes_to_prefer_what_is_cited() -> None:
         table[f"good{n}"] = [*0.8 * topic, 0.6, 0.0, 0.0]
         table[f"bad{n}"] = [*0.9 * topic, 0.0, 0.435, 0.0]
     embedder = Table(table)
-    made = RetrospectiveReflection(top=1, rate=0.1, noise=0.2)
+    made = RetrospectiveReflection(rate=0.1, noise=0.2)
+
+    def query(n: int) -> Query:
+        return Query(f"q{n}", embedder=embedder, k=1)
 
     def right(numbers: range) -> int:
-        calm = RetrospectiveReflection(top=1, noise=0.0)
+        calm = RetrospectiveReflection(noise=0.0)
         calm.load_state_dict(made.state_dict())
-        return sum(
-            calm.order(f"q{n}", [hit(f"bad{n}"), hit(f"good{n}")], embedder)[0].id == f"good{n}" for n in numbers
-        )
+        return sum(calm.order(query(n), [hit(f"bad{n}"), hit(f"good{n}")])[0].id == f"good{n}" for n in numbers)
 
     assert right(range(30, 40)) == 0
     for _ in range(4):
         for n in range(30):
-            made.learn(f"q{n}", [hit(f"bad{n}"), hit(f"good{n}")], {f"good{n}"}, embedder)
+            made.learn(query(n), [hit(f"bad{n}"), hit(f"good{n}")], {f"good{n}"})
     assert right(range(30, 40)) == 10
 
 
 def test_steps_are_taken_by_the_batch_and_the_state_goes_on() -> None:
-    embedder, hits = HashEmbedder(), [Hit(id=t, text=t, score=0.0) for t in ("a boat", "an oar", "a tide")]
-    made = RetrospectiveReflection(batch=2, top=2)
-    made.learn("boat", hits, {"a boat"}, embedder)
+    hits = [Hit(id=t, text=t, score=0.0) for t in ("a boat", "an oar", "a tide")]
+    boat, oar, tide = (Query(t, embedder=HashEmbedder(), k=2) for t in ("boat", "oar", "tide"))
+    made = RetrospectiveReflection(batch=2)
+    made.learn(boat, hits, {"a boat"})
     assert not made.state_dict()["weights"].any()
-    again = RetrospectiveReflection(batch=2, top=2)
+    again = RetrospectiveReflection(batch=2)
     again.load_state_dict(made.state_dict())
-    for one in (made, again):
-        one.learn("oar", hits, {"an oar"}, embedder)
+    for reranker in (made, again):
+        reranker.learn(oar, hits, {"an oar"})
     assert made.state_dict()["weights"].any()
     assert (made.state_dict()["weights"] == again.state_dict()["weights"]).all()
-    assert made.order("tide", hits, embedder) == again.order("tide", hits, embedder)
+    assert made.order(tide, hits) == again.order(tide, hits)
 
 
 def test_another_embedder_is_refused() -> None:
     made = RetrospectiveReflection()
-    made.order("boat", [hit("boat")], HashEmbedder(64))
+    made.order(Query("boat", embedder=HashEmbedder(64)), [hit("boat")])
     with pytest.raises(BadInput, match="64 dimensions"):
-        made.order("boat", [hit("boat")], HashEmbedder(32))
+        made.order(Query("boat", embedder=HashEmbedder(32)), [hit("boat")])
 
 
-@pytest.mark.parametrize("bad", [{"pool": 0}, {"top": 0}, {"temperature": 0.0}, {"baseline": 1.0}, {"noise": -1.0}])
+@pytest.mark.parametrize("bad", [{"pool": 0}, {"temperature": 0.0}, {"baseline": 1.0}, {"noise": -1.0}])
 def test_settings_that_make_no_sense_are_refused(bad: dict) -> None:
     with pytest.raises(BadInput):
         RetrospectiveReflection(**bad)

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from byheart.core.errors import BadInput
+from byheart.core.query import Query
 from byheart.core.records import Hit
+from byheart.models.endpoint import Endpoint
 from byheart.models.lm import LanguageModel, load
 from byheart.recall.rerank.attention_sorting import AttentionSorting, _prompt, attention
 from byheart.recall.rerank.long_context_rag import Reorder
@@ -27,7 +29,7 @@ def hits(*texts: str) -> list[Hit]:
 
 @pytest.mark.parametrize("n", range(1, 9))
 def test_the_places_of_the_formula(n: int) -> None:
-    order = [h.id for h in Reorder().order("", hits(*"abcdefgh"[:n]))]
+    order = [h.id for h in Reorder().order(Query(""), hits(*"abcdefgh"[:n]))]
     for i in range(1, n + 1):
         place = (i + 1) // 2 if i % 2 else n + 1 - i // 2
         assert order[place - 1] == f"h{i - 1}"
@@ -60,18 +62,24 @@ def test_the_network_is_left_as_it_was(tiny: LanguageModel) -> None:
 def test_what_gets_most_attention_stands_last_and_is_sorted_again(tiny: LanguageModel) -> None:
     given = hits(*TEXTS)
     shares = attention(tiny, "Which bread?", given)
-    once = AttentionSorting(rounds=1).order("Which bread?", given, tiny)
+    query = Query("Which bread?", model=lambda: tiny)
+    once = AttentionSorting(rounds=1).order(query, given)
     assert once == [given[i] for i in sorted(range(4), key=lambda i: shares[i])]
-    assert AttentionSorting(rounds=2).order("Which bread?", given, tiny) == AttentionSorting(rounds=1).order(
-        "Which bread?", once, tiny
-    )
+    assert AttentionSorting(rounds=2).order(query, given) == AttentionSorting(rounds=1).order(query, once)
 
 
 def test_what_does_not_fit_stands_first_unread(tiny: LanguageModel) -> None:
     given = hits("a" * 40, "b" * 40, "c" * 400, "d" * 40)
-    found = [h.id for h in AttentionSorting(tokens=250).order("q", given, tiny)]
+    found = [h.id for h in AttentionSorting(tokens=250).order(Query("q", model=lambda: tiny), given)]
     assert found[:2] == ["h3", "h2"]
     assert set(found[2:]) == {"h0", "h1"}
+
+
+def test_a_model_whose_attention_is_out_of_reach_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"attention-sorting reads with a language model; give Query\(text, model"):
+        AttentionSorting().order(Query("q"), hits("a"))
+    with pytest.raises(BadInput, match="attention of a local model, which Endpoint does not give"):
+        AttentionSorting().order(Query("q", model=lambda: Endpoint("http://127.0.0.1:9", "m")), hits("a"))
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Generation
+from byheart.core.query import Query
 from byheart.core.records import Engram, Op
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.retrieve.lsh import LSH, Buckets
@@ -168,9 +169,9 @@ def test_one_bucket_holds_what_is_near_and_filling_opens_more(store: Store) -> N
     text = "Ann works as a diver."
     order = Buckets(256, 16).order(EMBEDDER.encode([e.text for e in store.all()] + [text]))
     same = {e.id for e, row in zip(store.all(), order, strict=False) if row[0] == order[-1, 0]}
-    assert {h.id for h in LSH(fill=False).search(store, EMBEDDER, text, 9)} == same
-    assert len(LSH().search(store, EMBEDDER, text, 9)) == 4
-    assert LSH().search(store, EMBEDDER, text, 2) == LSH(probes=16).search(store, EMBEDDER, text, 2)
+    assert {h.id for h in LSH(fill=False).search(Query(text, store, EMBEDDER, k=9))} == same
+    assert len(LSH().search(Query(text, store, EMBEDDER, k=9))) == 4
+    assert LSH().search(Query(text, store, EMBEDDER, k=2)) == LSH(probes=16).search(Query(text, store, EMBEDDER, k=2))
 
 
 @pytest.mark.parametrize("made", [lambda: LSH(buckets=7), lambda: LSH(probes=0), lambda: ThinkInMemory(group=0)])

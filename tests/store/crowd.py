@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from byheart.core.errors import Busy
+from byheart.core.query import Query
 from byheart.core.records import Engram
 from byheart.recall.retrieve.hybrid import Hybrid
 from byheart.store import cells, index
@@ -71,7 +72,7 @@ def work(folder: Path, who: int, seconds: float, seed: int) -> dict[str, Any]:
                     wrong.append(f"{name} is not found by its word")
                 if name not in dict(store.dense(vector_of(name), 3, where=where)):
                     wrong.append(f"{name} is not found by its vector")
-                hits = Hybrid().search(store, Same(), f"{draw.choice(WORDS)} only{name}", 5, where=where)
+                hits = Hybrid().search(Query(f"{draw.choice(WORDS)} only{name}", store, Same(), k=5, where=where))
                 wrong += [f"{h.id} reads {h.text!r}" for h in hits if h.text != text_of(h.id)]
                 wrong += [f"{h.id} was erased and is found" for h in hits if h.id in erased]
                 done["searches"] += 1

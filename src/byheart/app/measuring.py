@@ -24,6 +24,7 @@ def measure(size: int, address: str | None = None, told: Told | None = None) -> 
     """Adds a second, one by one and in batches, and milliseconds of a hybrid search, of a fresh store."""
     import numpy as np
 
+    from byheart.core.query import Query
     from byheart.core.records import Engram
     from byheart.recall.retrieve.hybrid import Hybrid
     from byheart.world.notices import DIMENSION, Corpus, timed
@@ -68,7 +69,7 @@ def measure(size: int, address: str | None = None, told: Told | None = None) -> 
         def recall(where: dict[str, Any] | None) -> Callable[[int], list[str]]:
             def work(i: int) -> list[str]:
                 table.row = i
-                return [hit.text for hit in search.search(store, table, data.queries[i], K, where=where)]
+                return [hit.text for hit in search.search(Query(data.queries[i], store, table, k=K, where=where))]
 
             return work
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from byheart.core.protocols import Embedder
-from byheart.core.records import Engram, Hit
+from byheart.core.protocols import Embedder, Retriever
+from byheart.core.query import Query
+from byheart.core.records import Engram
 from byheart.exam import retrieval
 from byheart.models.embedder import Remembered
 from byheart.recall.retrieve.hybrid import Hybrid
-from byheart.recall.retrieve.ranked import PARTS, WEIGHTS, Asked, Ranked, fit, using
+from byheart.recall.retrieve.ranked import PARTS, WEIGHTS, Ranked, Rated, fit, using
 from byheart.store.sqlite import Store
 from byheart.world.dialogues import Dialogue, Probe
 
@@ -35,7 +36,7 @@ PLAIN: Mapping[str, Hybrid] = {
 FOLDS = 5
 COLUMNS = ("retriever", "questions", "recall@5", "recall@k", "all@k", "any@k", "NDCG@k", "sessions@k", "search ms")
 PART_COLUMNS = ("part", "recall@5", "recall@k", "multi-hop@k", "without: @5", "without: @k", "without: multi-hop@k")
-Questions = list[tuple[Asked, list[str]]]
+Questions = list[tuple[Rated, list[str]]]
 """Of one dialogue: every question's candidates, and the engrams that it should find."""
 
 
@@ -74,7 +75,8 @@ def bench(
         learned, parts = _learned(kept, once, k, told)
         for n, one in enumerate(kept):
             ranker = Ranked(weights=learned[n % len(learned)])
-            for name, searcher, store in (*((a, s, named[n]) for a, s in PLAIN.items()), ("ranked", ranker, one)):
+            searchers: dict[str, tuple[Retriever, Kept]] = {name: (s, named[n]) for name, s in PLAIN.items()}
+            for name, (searcher, store) in {**searchers, "ranked": (ranker, one)}.items():
                 arms[name] += [_ask(store, probe, searcher, once, k) for probe in one.dialogue.probes]
             if told:
                 told("asking", n + 1, len(kept))
@@ -146,7 +148,7 @@ def _learned(
 
 
 def _asked(one: Kept, ranker: Ranked, embedder: Remembered) -> Questions:
-    return [(ranker.asked(one.store, embedder, p.text), one.wanted(p)) for p in one.dialogue.probes]
+    return [(ranker.rated(Query(p.text, one.store, embedder)), one.wanted(p)) for p in one.dialogue.probes]
 
 
 def _folded(asked: Sequence[Questions], names: Sequence[str]) -> list[dict[str, float]]:
@@ -162,10 +164,10 @@ def _found(one: Kept, probe: Probe, turns: Sequence[str], k: int) -> dict[str, A
     return {"category": probe.category, **recalled}
 
 
-def _ask(one: Kept, probe: Probe, searcher: Any, embedder: Remembered, k: int) -> dict[str, Any]:
+def _ask(one: Kept, probe: Probe, searcher: Retriever, embedder: Remembered, k: int) -> dict[str, Any]:
     """One question by one retriever: every measure of turns and of sessions, and the milliseconds without embedding."""
     started, embedded = time.perf_counter(), embedder.seconds
-    hits: list[Hit] = searcher.search(one.store, embedder, probe.text, max(4 * k, 40))
+    hits = searcher.search(Query(probe.text, one.store, embedder, k=max(4 * k, 40)))
     ms = (time.perf_counter() - started - embedder.seconds + embedded) * 1e3
     turns, sessions = [h.id for h in hits], list(dict.fromkeys(h.source or "" for h in hits))
     row: dict[str, Any] = {"category": probe.category, "ms": ms}

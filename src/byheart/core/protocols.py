@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from byheart.core.records import Brief, Engram, Hit
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+    from byheart.core.query import Query
 
 Prompt = str | list[dict[str, str]]
+Where = dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -49,4 +54,48 @@ class Embedder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors (n, dimension)."""
+        ...
+
+
+class Index(Protocol):
+    """What searches read of a store. `store.base.AnyStore` documents each call; `at` and `where` filter in each."""
+
+    def lexical(self, query: str, k: int, at: str | None = None, where: Where = None) -> list[tuple[str, float]]: ...
+
+    def dense(
+        self, vector: ArrayLike, k: int, at: str | None = None, where: Where = None
+    ) -> list[tuple[str, float]]: ...
+
+    def cosine(self, vector: ArrayLike, ids: Sequence[str]) -> dict[str, float]: ...
+
+    def neighbours(
+        self, ids: Sequence[str], at: str | None = None, where: Where = None
+    ) -> dict[str, tuple[str, ...]]: ...
+
+    def saying(self, ids: Sequence[str], phrase: str) -> set[str]: ...
+
+    def keys(self, ids: Sequence[str]) -> dict[str, str]: ...
+
+    def brief(self, ids: Sequence[str]) -> dict[str, Brief]: ...
+
+    def get(self, ids: Sequence[str]) -> list[Engram]: ...
+
+    def all(self, state: Any = "active") -> list[Engram]: ...
+
+    def changed(self) -> Any: ...
+
+
+class Retriever(Protocol):
+    """Searches a store: from a query to hits."""
+
+    def search(self, query: Query) -> list[Hit]:
+        """At most `query.k` hits, best first; none where the query is empty."""
+        ...
+
+
+class Reranker(Protocol):
+    """Puts hits into the order in which they are read; it may leave some out."""
+
+    def order(self, query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """The hits in their new order; those given are not changed."""
         ...

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from byheart.core import catalogue
 from byheart.core.errors import BadInput
+from byheart.core.query import Query
 from byheart.core.records import Answer, Hit
 from byheart.memory import access
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from byheart.core.protocols import Embedder
+    from byheart.core.protocols import Embedder, Reranker, Retriever
     from byheart.memory.front import Memory
 
 CLOSE = 0.35
 
 
-class Found(NamedTuple):
-    """Hits, and what each reranker that learns from use was given to pick them from."""
+class Retrieved(NamedTuple):
+    """Hits of a query, and for each reranker that learns from use its name and the pool that it picked from."""
 
+    query: Query
     hits: list[Hit]
-    given: list[tuple[str, list[Hit]]]
+    pools: list[tuple[str, list[Hit]]]
 
 
 def find(
     memory: Memory,
-    query: str,
+    text: str,
     k: int,
     at: str | None = None,
     where: dict[str, Any] | None = None,
     method: str | None = None,
-) -> Found:
-    """The hits of `Memory.recall`, by a retriever and rerankers that are kept with the memory.
+) -> Retrieved:
+    """The hits of `Memory.recall`, by a retriever and rerankers that live as long as the memory.
 
-    A reranker that picks from a pool is given as many hits as it looks at.
+    The retriever gives as many hits as the largest `pool` of a reranker.
     """
     if k < 1:
         raise BadInput(f"k is {k}; ask for at least one hit")
@@ -51,52 +53,42 @@ def find(
         raise BadInput(
             f"method={method!r}: name one retriever and any rerankers, with commas between (byheart methods)"
         )
-    rerankers = [
-        (e.name, memory.methods.get(e.name), model.strip() or None)
+    rerankers: list[tuple[str, Reranker]] = [
+        (e.name, _reranker(memory, e.name, model.strip()))
         for e, (_, _, model) in zip(entries, named, strict=True)
         if e.kind == "reranker"
     ]
     usual = "ranked" if memory.store.setting("speakers") else "hybrid"
-    found: Sequence[Hit] = memory.methods.get(retrievers[0] if retrievers else usual).search(
-        memory.store,
-        memory.embedder,
-        query,
-        max(k, *(getattr(r, "pool", k) for _, r, _ in rerankers)) if rerankers else k,
-        at=at,
-        where=access.seen(memory, where),
-    )
-    given: list[tuple[str, list[Hit]]] = []
-    for name, reranker, model in rerankers:
-        if not found:
+    retriever: Retriever = memory.methods.get(retrievers[0] if retrievers else usual)
+    query = Query(text, memory.store, memory.embedder, lambda: memory.subject, k, at, access.seen(memory, where))
+    pool = max([k, *(getattr(reranker, "pool", k) for _, reranker in rerankers)])
+    hits: Sequence[Hit] = retriever.search(replace(query, k=pool))
+    pools: list[tuple[str, list[Hit]]] = []
+    for name, reranker in rerankers:
+        if not hits:
             break
         if hasattr(reranker, "learn"):
-            given.append((name, list(found)))
-        found = _ordered(memory, reranker, query, found, k, model)
-    return Found(list(found[:k]), given)
+            pools.append((name, list(hits)))
+        hits = reranker.order(query, hits)
+    return Retrieved(query, list(hits[:k]), pools)
 
 
-def _ordered(
-    memory: Memory, reranker: Any, query: str, hits: Sequence[Hit], k: int, model: str | None
-) -> Sequence[Hit]:
-    """Hits in a reranker's order, given what it asks to read with: of a cross-encoder the model that was named."""
-    with_what: dict[str, Any] = {}
-    for name in inspect.signature(reranker.order).parameters:
-        if name == "embedder":
-            with_what[name] = memory.embedder
-        elif name == "top":
-            with_what[name] = k
-        elif name == "model":
-            with_what[name] = memory.weighing.lm
-        elif name == "scorer":
-            with_what[name] = None if model is None else memory.scorer(model)
-    found: Sequence[Hit] = reranker.order(query, hits, **with_what)
-    return found
+def _reranker(memory: Memory, name: str, model: str) -> Reranker:
+    """The memory's reranker of a name; "cross-encoder=MODEL" reads with that model."""
+    if not model:
+        reranker: Reranker = memory.methods.get(name)
+        return reranker
+    if name != "cross-encoder":
+        raise BadInput(f"{name}={model}: only a cross-encoder is named with its model; give {name} alone")
+    from byheart.recall.rerank.cross_encoder import CrossEncoder
+
+    return CrossEncoder(scorer=memory.scorer(model))
 
 
 def answer(
     memory: Memory, question: str, form: str, k: int, reader: str | None = None, method: str | None = None
 ) -> Answer:
-    """See `Memory.ask`; what found the passages learns which of them were cited."""
+    """See `Memory.ask`; rerankers that learn from use learn which passages were cited."""
     if form not in ("auto", "text", "weights"):
         raise BadInput(f"form is {form!r}; choose 'auto', 'text' or 'weights'")
     if not question.strip():
@@ -108,23 +100,24 @@ def answer(
     if form != "weights":
         reads = _reader(memory, reader)
         draft = {"draft": reads.draft(memory.subject, question)} if hasattr(reads, "draft") else {}
-        asked = draft.get("draft") or question
-        # rerankers put hits as they are to be read, so no more are asked for than the reader reads
-        hits, given = find(memory, asked, min(k, getattr(reads, "passages", k)) if method else k, method=method)
+        # rerankers give hits in the order in which they are read, so no more are wanted than the reader reads
+        wanted = min(k, getattr(reads, "passages", k)) if method else k
+        query, hits, pools = find(memory, draft.get("draft") or question, wanted, method=method)
         if hits and (form == "text" or _relevant(memory, question, hits)):
-            said: Answer = reads.answer(memory.subject, question, hits, **draft)
-            memory.used(h.id for h in said.hits)
-            for name, pool in given:
-                vectors = _Vectors(memory.embedder, [asked.encode("utf-8", "ignore").decode(), *(h.text for h in pool)])
-                memory.methods.learn(name, asked, pool, {h.id for h in said.hits}, vectors, len(hits))
-            return said
+            reply: Answer = reads.answer(memory.subject, question, hits, **draft)
+            memory.used(h.id for h in reply.hits)
+            for name, pool in pools:
+                vectors = _Vectors(memory.embedder, [query.clean, *(h.text for h in pool)])
+                lesson = replace(query, embedder=vectors, k=len(hits))
+                memory.methods.learn(name, lesson, pool, {h.id for h in reply.hits})
+            return reply
         if form == "text":
             return Answer(text="", form="none")
     from byheart.exam.recall import ask
 
-    told = memory.subject.generate([ask(question)], max_tokens=48)[0][0]
-    sure = float(np.exp(np.mean(told.logprobs))) if told.logprobs else None
-    return Answer(text=told.text, form="weights", confidence=sure)
+    written = memory.subject.generate([ask(question)], max_tokens=48)[0][0]
+    sure = float(np.exp(np.mean(written.logprobs))) if written.logprobs else None
+    return Answer(text=written.text, form="weights", confidence=sure)
 
 
 def _reader(memory: Memory, name: str | None) -> Any:
@@ -146,7 +139,7 @@ def _relevant(memory: Memory, question: str, hits: Sequence[Hit]) -> bool:
 
 
 class _Vectors:
-    """An embedder of a few texts, asked beforehand so that nobody waits for it while the database is held."""
+    """An embedder of a few texts, encoded beforehand so that nobody waits for it while the database is locked."""
 
     def __init__(self, embedder: Embedder, texts: list[str]) -> None:
         self.dimension = embedder.dimension

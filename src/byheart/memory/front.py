@@ -65,6 +65,7 @@ class Memory(Parts):
         try:
             refuse_unfinished(self.store)
             self.model_name = self._agree("model", model, MODEL)
+            self.address_given = model is not None
             self.embedder_name = self._agree("embedder", embedder, EMBEDDER)
             self.system = systems.system(self._agree("system", system, systems.OWN))
         except BaseException:
@@ -100,7 +101,8 @@ class Memory(Parts):
         path: the folder.
         model: `smollm2-135m` (the default of a new memory), `tiny`, a hub id, a local folder, or the
             URL of an OpenAI-compatible endpoint, with the model's name after `#` (which then reads
-            and writes, but cannot be taught). An existing memory keeps the model it was made with.
+            and writes, but cannot be taught). An existing memory keeps the model it was made with. The key in
+            `BYHEART_API_KEY` or `OPENAI_API_KEY` is sent to a URL that is given here, never to one from the folder.
         embedder: `minilm` (the default), `hash` (no model), a hub id or a local folder.
         store: `postgresql://user@host/database#name` for a new memory whose engrams are kept there
             (PostgreSQL with pgvector, the extra `postgres`); the folder keeps the weights and the

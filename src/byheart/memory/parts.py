@@ -38,6 +38,7 @@ class Parts:
     folder: Folder
     store: AnyStore
     model_name: str
+    address_given: bool
     embedder_name: str
     uses: Counter[str]
     owner: str | None
@@ -82,13 +83,17 @@ class Parts:
 
     @cached_property
     def endpoint(self) -> Any:
-        """The model behind an address, where the model is one; None else."""
+        """The model behind an address, where the model is an address; None else.
+
+        The environment's key goes only to an address that was named when the memory was opened, not to what a folder
+        says.
+        """
         if not self.model_name.startswith(("http://", "https://")):
             return None
         from byheart.models.endpoint import Endpoint
 
         url, _, name = self.model_name.partition("#")
-        return Endpoint(url, name or "default")
+        return Endpoint(url, name or "default", key=None if self.address_given else "")
 
     @property
     def usage(self) -> Usage:

@@ -1,1 +1,1 @@
-"""Text memory: turning sources into engrams, finding them again, answering from what was found."""
+"""Text memory: writing sources as engrams, searching them, answering from the hits."""

@@ -27,7 +27,7 @@ def names(text: str) -> list[str]:
     >>> names("Does Marta Kask live in Oslo?")
     ['Marta Kask', 'Oslo']
     """
-    found = []
+    runs = []
     for run in NAME.finditer(text):
         words = re.sub(r"['’]s?$", "", run[0]).split()
         if run.start() == 0 and (words[0].lower() in _OPENERS or (len(words) == 1 and not _subject_follows(text, run))):
@@ -36,8 +36,8 @@ def names(text: str) -> list[str]:
             words = words[1:]
         name = " ".join(words)
         if name and name != "I" and not name.startswith("I'"):
-            found.append(name)
-    return found
+            runs.append(name)
+    return runs
 
 
 def _subject_follows(text: str, run: re.Match[str]) -> bool:

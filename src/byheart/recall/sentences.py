@@ -14,13 +14,13 @@ _END = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*\s+(?=[\"'\u201c\u2018(\[*_
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a paragraph, white space squeezed; abbreviations, initials and decimals do not end one.
+    """The sentences of a paragraph, white space squeezed; abbreviations, initials and decimals do not end a sentence.
 
     >>> sentences("Dr. Kask left at 6 p.m. sharp. J. R. Vale (e.g. on No. 7) stayed! Why?")
     ['Dr. Kask left at 6 p.m. sharp.', 'J. R. Vale (e.g. on No. 7) stayed!', 'Why?']
     """
     text = " ".join(text.split())
-    found: list[str] = []
+    out: list[str] = []
     start = 0
     for end in _END.finditer(text):
         before = text[start : end.start()].rsplit(" ", 1)[-1].lstrip("\"'\u201c\u2018([*_")
@@ -29,6 +29,6 @@ def sentences(text: str) -> list[str]:
             continue
         if re.fullmatch(r"\d{1,3}", before) and start == end.start() - len(before):
             continue
-        found.append(text[start : end.end()].strip())
+        out.append(text[start : end.end()].strip())
         start = end.end()
-    return [*found, text[start:]] if start < len(text) else found
+    return [*out, text[start:]] if start < len(text) else out

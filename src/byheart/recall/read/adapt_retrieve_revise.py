@@ -12,9 +12,9 @@ from byheart.recall.read.cite import cited
 
 
 class AdaptRetrieveRevise:
-    """Lets one subject draft an answer, looks up what the draft says, and lets another revise it by what was found.
+    """Lets a subject draft an answer, searches with the draft, and lets another subject revise it by the hits.
 
-    A question shares few words with the text that answers it; an answer, even a half wrong one, shares many. So a
+    A question shares few words with the text that answers it; an answer, even if half wrong, shares many. So a
     small model that was taught the domain need not be right: its draft is the better query, and a model that reads
     well corrects it.
 
@@ -64,8 +64,8 @@ class AdaptRetrieveRevise:
         if not read or not question.strip():
             return Answer(text="", form="none")
         draft = self.draft(subject, question) if draft is None else draft
-        told = subject.generate([self.prompt(question, draft, read)], max_tokens=self.max_tokens)[0][0]
-        text = told.text.strip()
+        reply = subject.generate([self.prompt(question, draft, read)], max_tokens=self.max_tokens)[0][0]
+        text = reply.text.strip()
         return Answer(text=text, form="text" if text else "none", hits=cited(text, question, read) if text else ())
 
     def prompt(self, question: str, draft: str, hits: Sequence[Hit]) -> list[dict[str, str]]:

@@ -53,27 +53,27 @@ class ChainOfNote:
         """Answer from the best hits, with those that its notes find of use; the form is "none" where it is unknown."""
         if not hits or not question.strip():
             return Answer(text="", form="none")
-        told = subject.generate([self.prompt(question, hits)], max_tokens=self.max_tokens)[0][0].text
-        return self.read(told, question, hits)
+        reply = subject.generate([self.prompt(question, hits)], max_tokens=self.max_tokens)[0][0].text
+        return self.read(reply, question, hits)
 
     def prompt(self, question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
         """What the subject is shown."""
         listed = "\n".join(f"Passage {n}: {h.text}" for n, h in enumerate(hits[: self.passages], 1))
         return [{"role": "system", "content": TASK}, {"role": "user", "content": f"Question: {question}\n{listed}"}]
 
-    def read(self, told: str, question: str, hits: Sequence[Hit]) -> Answer:
+    def read(self, reply: str, question: str, hits: Sequence[Hit]) -> Answer:
         """The answer that a reply to `prompt` gives."""
         read = list(hits[: self.passages])
-        text, useful = self.parsed(told)
+        text, useful = self.parsed(reply)
         if not text or re.match(r"\W*(the answer is )?(unknown|not known)\b", text, re.I):
             return Answer(text="", form="none")
         named = tuple(h for n, h in enumerate(read, 1) if n in useful)
         return Answer(text=text, form="text", hits=named or cited(text, question, read))
 
-    def parsed(self, told: str) -> tuple[str, list[int]]:
+    def parsed(self, reply: str) -> tuple[str, list[int]]:
         """The answer in a reply, and the numbers of the passages that its notes do not set aside."""
-        body, mark, text = told.rpartition("Answer:")
-        lines = [line for line in (text if mark else told).splitlines() if line.strip()]
+        body, mark, text = reply.rpartition("Answer:")
+        lines = [line for line in (text if mark else reply).splitlines() if line.strip()]
         answer = (lines[0] if mark else lines[-1]).strip() if lines else ""
         notes = re.findall(r"^\W*Note\s*(\d{1,3})\W*(.*)$", body, re.M | re.I)
         aside = re.compile(r"\b(no use|not of use|irrelevant|not relevant|no information|does not|nothing)\b", re.I)

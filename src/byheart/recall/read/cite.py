@@ -21,17 +21,17 @@ class Subject(Protocol):
 
 
 class Cite:
-    """Lets the subject answer from what was found, and says what the answer rests on.
+    """Lets the subject answer from the hits, and cites what the answer rests on.
 
     A small model mixes up the people and numbers of a long prompt. With `focus` it is shown only
-    the likeliest sentence (chosen by words, see `read.evidence`), and its answer is kept when every
-    content word of it stands in that sentence or the question and at least one is new; otherwise
+    the likeliest sentence (chosen by words, see `read.evidence`), and its answer counts when every
+    content word of it stands in that sentence or the question and at least one such word is new; otherwise
     the sentence itself is the answer. Without `focus` (for a model that reads well, such as one
     behind an endpoint) it is shown the best passages whole and its answer is taken as it is.
 
     Parameters
     ----------
-    focus: show one sentence and check the answer against it.
+    focus: show a single sentence and check the answer against it.
     passages: hits that are read.
     max_tokens: of the answer.
     """
@@ -67,18 +67,18 @@ class Cite:
             {"role": "system", "content": "Answer in a few words."},
             {"role": "user", "content": f"{text}\n{question}" if not self.focus else f"{text} {question}"},
         ]
-        told = subject.generate([prompt], max_tokens=self.max_tokens)[0][0]
-        scores = told.logprobs
-        return told.text.strip(), math.exp(sum(scores) / len(scores)) if scores else None
+        reply = subject.generate([prompt], max_tokens=self.max_tokens)[0][0]
+        scores = reply.logprobs
+        return reply.text.strip(), math.exp(sum(scores) / len(scores)) if scores else None
 
 
 def _rests_on(text: str, question: str, sentence: str) -> bool:
     """Whether an answer says something beyond the question, and nothing beyond question and sentence."""
-    said, asked, there = content(text), content(question), content(sentence)
+    answer_words, question_words, there = content(text), content(question), content(sentence)
     codes = re.findall(r"[^\W_]+(?:[-.:,@/][^\W_]+)*", f"{sentence} {question}".lower())
     numbers = re.findall(r"[^\W_]+(?:[-.:,@/][^\W_]+)*", text.lower())
     whole = all(n in codes for n in numbers if any(c.isdigit() for c in n))
-    return bool(said - asked) and said <= there | asked and whole
+    return bool(answer_words - question_words) and answer_words <= there | question_words and whole
 
 
 def cited(text: str, question: str, hits: Sequence[Hit]) -> tuple[Hit, ...]:

@@ -1,4 +1,4 @@
-"""The sentence of some hits that most likely answers a question, found by its words alone."""
+"""The sentence of some hits that most likely answers a question, chosen by its words alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUFFIXES = ("ings", "ing", "ers", "er", "ies", "es", "ed", "ly", "s", "e")
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sentence, with the one before it where that asks or this starts with a pronoun, and the hit it stands in."""
+    """A sentence, with the sentence before it where that is a question or this starts with a pronoun, and its hit."""
 
     text: str
     hit: Hit
@@ -47,22 +47,22 @@ def evidence(question: str, hits: Sequence[Hit]) -> list[Evidence]:
     these sentences, over its length; less for a later hit; more when it has what the question asks for: a name for
     "who", a number for "when" and "how many".
     """
-    asked, low = content(question), question.lower()
+    wanted, low = content(question), question.lower()
     units = [(text, hit, place) for place, hit in enumerate(hits) for text in _units(hit)]
     words = [content(text) for text, _, _ in units]
     topics = [content(hit.metadata.get("heading") or "") for _, hit, _ in units]
-    rarity = {w: math.log(1 + len(units) / n) for w in asked if (n := sum(w in one for one in words))}
-    found = []
-    for (text, hit, place), one, topic in zip(units, words, topics, strict=True):
-        score = sum(rarity[w] for w in rarity if w in one | topic) / (1 + 0.03 * len(one)) - 0.35 * place
+    rarity = {w: math.log(1 + len(units) / n) for w in wanted if (n := sum(w in unit_words for unit_words in words))}
+    scored = []
+    for (text, hit, place), unit_words, topic in zip(units, words, topics, strict=True):
+        score = sum(rarity[w] for w in rarity if w in unit_words | topic) / (1 + 0.03 * len(unit_words)) - 0.35 * place
         new = [w for w in re.findall(r"[^\W_]+", text)[1:] if w.lower() not in low]
         first = re.match(r"[^\W_]+(?= [A-Z])", text)
         if re.match(r"(who|whom|whose)\b", low) and (first or any(w[0].isupper() for w in new)):
             score += 0.8
         if re.match(r"(when|what time|how (much|many|long|far|old|deep|high|tall|big))\b", low):
             score += 0.8 * any(w[0].isdigit() for w in new)
-        found.append(Evidence(text, hit, score))
-    return sorted(found, key=lambda e: -e.score)
+        scored.append(Evidence(text, hit, score))
+    return sorted(scored, key=lambda e: -e.score)
 
 
 def _units(hit: Hit) -> list[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Prompt
+from byheart.core.query import Query
 from byheart.core.records import Hit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+@runtime_checkable
 class Attentive(Protocol):
     """A local language model: its network, its tokenizer, and a prompt's tokens."""
 
@@ -25,9 +27,9 @@ class Attentive(Protocol):
 class AttentionSorting:
     """Sorts hits by the attention that each gets at the first step of an answer, most last, and does so again.
 
-    A model favours what stands last. Still, of two documents in the same place it looks more at the one that answers;
-    so documents that are moved to the end by the attention they get end up in the order of their use, and the answer
-    is read from the best place.
+    A model favours what stands last. Still, of two documents in the same place it attends more to the document that
+    answers; so documents that are moved to the end by the attention they get end up in the order of their use, and the
+    answer is read from the best place.
 
         a_i = mean over layers, heads and tokens of document i of the attention from the last position;  sort by a_i
 
@@ -57,11 +59,16 @@ class AttentionSorting:
             raise BadInput(f"tokens={tokens}: leave room for a question and a document; the default is 2048")
         self.rounds, self.tokens = rounds, tokens
 
-    def order(self, query: str, hits: Sequence[Hit], model: Attentive) -> list[Hit]:
-        """The hits, best last, as they are to be read."""
-        query = query.encode("utf-8", "ignore").decode()
+    def order(self, query: Query, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits, best last, as they are to be read. Raises `BadInput` without a local language model."""
+        model, text = query.subject("attention-sorting"), query.clean
+        if not isinstance(model, Attentive):
+            raise BadInput(
+                f"attention-sorting reads the attention of a local model, which {type(model).__name__} does not give; "
+                "use a local model or another reranker"
+            )
         lengths = [len(model.tokenizer(h.text + "\n\n", add_special_tokens=False)["input_ids"]) for h in hits]
-        room = self.tokens - len(model.tokens(_prompt([], query))) - 8
+        room = self.tokens - len(model.tokens(_prompt([], text))) - 8
         read: list[Hit] = []
         for hit, length in zip(hits, lengths, strict=True):
             room -= length
@@ -70,8 +77,8 @@ class AttentionSorting:
             read.append(hit)
         unread = list(hits[len(read) :])
         for _ in range(self.rounds if len(read) > 1 else 0):
-            given = attention(model, query, read)
-            read = [read[i] for i in sorted(range(len(read)), key=lambda i: given[i])]
+            shares = attention(model, text, read)
+            read = [read[i] for i in sorted(range(len(read)), key=lambda i: shares[i])]
         return [*reversed(unread), *read]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from byheart.core.query import Query
 from byheart.core.records import Hit
 
 
@@ -19,7 +20,7 @@ class Reorder:
     Departs from the paper: nowhere; its fine-tuning of the reader is not part of this.
 
     >>> hits = [Hit(id=i, text=i, score=0.0) for i in "12345"]
-    >>> [h.id for h in Reorder().order("", hits)]
+    >>> [h.id for h in Reorder().order(Query(""), hits)]
     ['1', '3', '5', '4', '2']
 
     References: Jin et al. 2024, arXiv:2410.05983, section on retrieval reordering; Liu et al. 2023, arXiv:2307.03172.
@@ -29,6 +30,6 @@ class Reorder:
     paper: ClassVar[str] = "long-context-rag"
     arxiv: ClassVar[str] = "2410.05983"
 
-    def order(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+    def order(self, query: Query, hits: Sequence[Hit]) -> list[Hit]:
         """The hits, best first, as they are to be read; the query does not count."""
         return [*hits[::2], *reversed(hits[1::2])]

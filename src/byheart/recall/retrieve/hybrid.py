@@ -10,15 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from byheart.core.errors import BadInput, Unknown
 from byheart.core.methods import Variants
-from byheart.core.protocols import Embedder
+from byheart.core.protocols import Index
+from byheart.core.query import Query
 from byheart.core.records import Engram, Hit
 from byheart.recall.names import names
 from byheart.recall.retrieve import keyed
-from byheart.recall.retrieve.candidates import Index, Where, find
+from byheart.recall.retrieve.candidates import find
 
 
 class Hybrid:
-    """Words and meaning find different things; standardised, their scores can be added.
+    """Adds the standardised scores of words and meaning, which find different engrams.
 
     The candidates C are the `pool` best by BM25 and the `pool` best by cosine. With z a score
     standardised over C,
@@ -30,8 +31,8 @@ class Hybrid:
     4k + 20 candidates become candidates themselves.
 
     Before the neighbours' scores are added, a text gains `named` for each name of several words that it shares with
-    the query (BM25 has none for their order, and other people have one of them), and facts with keys are compared as
-    facts: see `keyed.lifted`. Both only where words and meaning are searched.
+    the query: BM25 ignores the order of words, and other people share one of them. Facts with keys are compared as
+    facts; see `keyed.lifted`. Both steps need words and meaning.
 
     An answer often stands next to the words of its question: a turn after it, a line under the
     heading. On the LoCoMo dialogues (arXiv:2402.17753) the sum finds more of the evidence turns
@@ -75,56 +76,45 @@ class Hybrid:
         self.pool = pool
         self.keys = keys
 
-    def search(
-        self,
-        store: Index,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best engrams for a query, best first; without an embedder by words alone.
-
-        `at` (ISO time) finds what held then, `where` filters by equality; see the store's `lexical`.
-        An empty query finds nothing.
-        """
-        if not query.strip() or k < 1:
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best engrams, best first; without an embedder by words alone."""
+        if query.empty:
             return []
-        vector = None
-        if self.dense and embedder is not None:
-            vector = embedder.encode([query.encode("utf-8", "ignore").decode()])[0]
-        found = find(store, query if self.lexical else None, vector, max(self.pool, k), at, where)
-        if not found.ids:
+        store, text = query.index, query.text
+        vector = query.embedder.encode([query.clean])[0] if self.dense and query.embedder is not None else None
+        candidates = find(query, text if self.lexical else None, vector, max(self.pool, query.k))
+        if not candidates.ids:
             return []
-        by_word, by_meaning = Scale(found.words), Scale(found.meaning)
-        first = np.argsort(-(self.lexical * by_word.all + self.dense * by_meaning.all), kind="stable")[: 4 * k + 20]
-        near = self._near(store, [found.ids[n] for n in first], at, where)
-        known = set(found.ids)
-        found = found.widened(store, list(dict.fromkeys(i for i, _ in near if i not in known)))
-        own = self.lexical * by_word.of(found.words) + self.dense * by_meaning.of(found.meaning)
+        by_word, by_meaning = Scale(candidates.words), Scale(candidates.meaning)
+        scores = self.lexical * by_word.all + self.dense * by_meaning.all
+        first = np.argsort(-scores, kind="stable")[: 4 * query.k + 20]
+        near = self._near(query, [candidates.ids[n] for n in first])
+        known = set(candidates.ids)
+        candidates = candidates.widened(store, list(dict.fromkeys(i for i, _ in near if i not in known)))
+        ids = candidates.ids
+        own = self.lexical * by_word.of(candidates.words) + self.dense * by_meaning.of(candidates.meaning)
         if self.lexical and self.dense:
-            for name in dict.fromkeys(n for n in names(query) if self.named and " " in n):
-                some = store.saying(found.ids, name)
-                own += self.named * np.array([i in some for i in found.ids])
-            if self.keys and (keys := store.keys(found.ids)):
-                own = keyed.lifted(query, found.ids, keys, own)
-        place = {i: n for n, i in enumerate(found.ids)}
+            for name in dict.fromkeys(n for n in names(text) if self.named and " " in n):
+                named = store.saying(ids, name)
+                own += self.named * np.array([i in named for i in ids])
+            if self.keys and (keys := store.keys(ids)):
+                own = keyed.lifted(text, ids, keys, own)
+        place = {i: n for n, i in enumerate(ids)}
         final = own.copy()
         sides = np.array([place[i] for pair in near for i in pair], np.int64).reshape(-1, 2)
         np.add.at(final, sides[:, 0], self.neighbours * own[sides[:, 1]])
-        best = np.argsort(-final, kind="stable")[:k]
-        return hits(store, {found.ids[n]: float(final[n]) for n in best})
+        best = np.argsort(-final, kind="stable")[: query.k]
+        return hits(store, {ids[n]: float(final[n]) for n in best})
 
-    def _near(self, store: Index, ids: list[str], at: str | None, where: Where) -> list[tuple[str, str]]:
-        """Who stands next to whom around these, both ways."""
-        told = store.neighbours(ids, at, where) if self.neighbours else {}
-        pairs = [(i, j) for i, others in told.items() for j in others]
+    def _near(self, query: Query, ids: list[str]) -> list[tuple[str, str]]:
+        """Pairs of ids that are neighbours, in both orders."""
+        near = query.index.neighbours(ids, query.at, query.where) if self.neighbours else {}
+        pairs = [(i, j) for i, others in near.items() for j in others]
         return list(dict.fromkeys([*pairs, *((j, i) for i, j in pairs)]))
 
 
 class Scale:
-    """Scores brought to mean 0 and standard deviation 1 (all 0 when they are equal), and others like them."""
+    """The scale on which given scores have mean 0 and standard deviation 1 (all 0 when they are equal)."""
 
     def __init__(self, values: ArrayLike) -> None:
         array = np.asarray(values, np.float64)
@@ -137,13 +127,13 @@ class Scale:
 
 
 def hits(store: Index, scores: Mapping[str, float]) -> list[Hit]:
-    """Engrams as search results; one that another process erased meanwhile is left out."""
+    """Engrams as search results, by id and score; an engram that another process erased meanwhile is left out."""
     try:
-        found = store.get(list(scores))
+        engrams = store.get(list(scores))
     except Unknown:
         there = store.brief(list(scores))
-        found = store.get([i for i in scores if i in there])
-    return [hit(e, scores[e.id]) for e in found]
+        engrams = store.get([i for i in scores if i in there])
+    return [hit(e, scores[e.id]) for e in engrams]
 
 
 def hit(e: Engram, score: float) -> Hit:

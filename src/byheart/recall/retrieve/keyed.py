@@ -19,20 +19,20 @@ def lifted(query: str, ids: Sequence[str], keys: Mapping[str, str], scores: Scor
 
     Where the query names subjects in whole words, facts about others fall by 4. What the query asks of them is read
     off the others: with p_a the share of exp(score) that facts of attribute a have among them, a fact of attribute b
-    falls by 4 (max p - p_b), and one about who is named gains p_b. What has no key stays as it is, and everything does
-    where the query names nobody.
+    falls by 4 (max p - p_b), and a fact about a subject that is named gains p_b. Scores without a key stay as they are,
+    and all do where the query names nobody.
 
     A question and the statement that answers it may share no word and hardly a meaning ("As what does Ann serve?",
-    "Ann was made captain"); but somebody else's was told in the words of the question. Chosen on `world.changes`,
-    half "dev", seeds 101 and 102.
+    "Ann was made captain"); but a fact about somebody else was stated in the words of the question. Chosen on
+    `world.changes`, half "dev", seeds 101 and 102.
 
     >>> ids, keys = ["a", "b", "c"], {"a": "Ann/dish", "b": "Ann/rank", "c": "Bo/rank"}
     >>> lifted("As what does Ann serve?", ids, keys, np.array([1.0, 0.9, 0.5])).round(2).tolist()
     [-3.0, 1.9, -3.5]
     """
     facts = [(n, *_parts(keys[i])) for n, i in enumerate(ids) if "/" in keys.get(i, "#") and keys[i][0] != "#"]
-    asked = f" {_words(query)} "
-    named = {subject for _, subject, _ in facts if subject and f" {subject} " in asked}
+    words = f" {_words(query)} "
+    named = {subject for _, subject, _ in facts if subject and f" {subject} " in words}
     if not named:
         return scores
     others = [(n, attribute) for n, subject, attribute in facts if subject not in named]

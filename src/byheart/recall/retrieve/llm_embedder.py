@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Embedder, Subject
+from byheart.core.query import Query
 from byheart.core.records import Hit
-from byheart.recall.retrieve.candidates import Index, Where
 from byheart.recall.retrieve.hybrid import hits
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lesson:
-    """A query of a task, named by its instruction, with candidates, the right one first.
+    """A query of a task, named by its instruction, with candidates, the right candidate first.
 
-    `rewards` say how much each candidate helps, and then the best rewarded counts as the right one; None where only
+    `rewards` state how much each candidate helps, and the best rewarded is then the right candidate; None where only
     the label is known. `spared` are other keys that would serve as well: they are never taken for negatives.
     """
 
@@ -40,17 +40,17 @@ class LLMEmbedder:
     """Finds by the embedder's vectors after a map of the query that was learned for all tasks together.
 
     What helps a language model is not what sounds alike, and it differs by task: a question wants its answer, an
-    exercise a solved one of its kind. An instruction tells the tasks apart. The reader itself says what helps: a
+    exercise a solved one of its kind. An instruction tells the tasks apart. The reader itself shows what helps: a
     candidate's reward is how far it brings the right output up among others. The query alone is mapped, so the vectors
     in the store stay, and no more is needed of a linear map: q' . k = q . k + q^T A^T B^T k.
 
         q' = q + B relu(A q + C i) before it is scaled to length 1,  s_k = q' . k / temperature
-        loss = contrastive * L_c + L_d,  L_c = -log softmax of s over the right one and all else in the batch
+        loss = contrastive * L_c + L_d,  L_c = -log softmax of s over the right key and all else in the batch
         L_d = - sum_k w_k log (exp s_k / sum over k' below k or in the batch exp s_k'),  w = softmax(r / alpha)
 
     with i the vector of the instruction and "below" by the reward: where rewards lie close their order is learned,
-    where one stands out it is contrastive learning (graded, or stabilised, distillation). Batches are of one task,
-    because negatives of other tasks teach nothing.
+    where a single reward stands out it is contrastive learning (graded, or stabilised, distillation). A batch has one
+    task, because negatives of other tasks teach nothing.
 
     Not fitted, it is the embedder's cosine. Nothing teaches it by itself: lessons are given to `fit`, and a `Memory`
     keeps the map until something is forgotten.
@@ -72,8 +72,8 @@ class LLMEmbedder:
     >>> from byheart import Memory
     >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
     ...     _ = memory.remember(["A ship sails.", "A boat yard is shut."])
-    ...     told = [Lesson("", "boat", ("ship", "boat yard")), Lesson("", "bread", ("loaf", "bread bin"))]
-    ...     memory.methods.get("llm-embedder").fit(told, memory.embedder)
+    ...     lessons = [Lesson("", "boat", ("ship", "boat yard")), Lesson("", "bread", ("loaf", "bread bin"))]
+    ...     memory.methods.get("llm-embedder").fit(lessons, memory.embedder)
     ...     memory.methods.keep("llm-embedder")
     ...     memory.recall("boat", k=1, method="llm-embedder")[0].text
     'A ship sails.'
@@ -114,23 +114,13 @@ class LLMEmbedder:
         self.rate, self.steps, self.batch, self.seed = rate, steps, batch, seed
         self._weights: dict[str, Floats] = {}
 
-    def search(
-        self,
-        store: Index,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best engrams by cosine with the mapped query; only engrams with a vector are seen."""
-        if embedder is None:
-            raise BadInput("llm-embedder compares by meaning; give an embedder, or use hybrid search")
-        query = query.encode("utf-8", "ignore").decode()
-        if not query.strip() or k < 1:
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best engrams by cosine with the mapped query; only engrams with a vector are seen."""
+        embedder = query.encoder("llm-embedder")
+        if query.empty:
             return []
-        found = store.dense(self.mapped(query, embedder), k, at, where)
-        return hits(store, dict(found))
+        nearest = query.index.dense(self.mapped(query.clean, embedder), query.k, query.at, query.where)
+        return hits(query.index, dict(nearest))
 
     def mapped(self, query: str, embedder: Embedder) -> Floats:
         """The unit vector (d,) to search with for a query of this task."""
@@ -142,9 +132,9 @@ class LLMEmbedder:
                 f"this map was learned in {self._weights['A'].shape[1]} dimensions, the embedder gives "
                 f"{len(both[0])}; use the embedder it learned with"
             )
-        told = both[1] if self.instruction else np.zeros_like(both[0])
+        instruction = both[1] if self.instruction else np.zeros_like(both[0])
         a, b, c = (self._weights[n] for n in "ABC")
-        turned = both[0] + b @ np.maximum(a @ both[0] + c @ told, 0.0)
+        turned = both[0] + b @ np.maximum(a @ both[0] + c @ instruction, 0.0)
         return turned / max(float(np.linalg.norm(turned)), 1e-12)
 
     def serving(self, instruction: str) -> LLMEmbedder:
@@ -189,7 +179,7 @@ class LLMEmbedder:
         self._weights = {n: w.detach().numpy().astype(np.float64) for n, w in (("A", a), ("B", b), ("C", c))}
 
     def loss(self, scores: Tensor, given: Tensor, known: Tensor) -> Tensor:
-        """The loss of a batch, mean over its queries; of one without any rewards it is L_c alone.
+        """The loss of a batch, mean over its queries; of a batch without rewards it is L_c alone.
 
         `scores` (n, n * m) of each query with all candidates, its own from place m times its number on, best reward
         first, those that are no negatives -inf; `given` (n, m) the weights w of its own; `known` (n,) whether it has
@@ -232,9 +222,9 @@ class _Data:
         texts = [t for x in lessons for t in (x.query, *x.keys)]
         self.vectors = torch.tensor(np.asarray(embedder.encode(texts), np.float32)).reshape(len(lessons), 1 + size, -1)
         names = list(dict.fromkeys(x.instruction for x in lessons))
-        told = torch.tensor(np.asarray(embedder.encode([n or " " for n in names]), np.float32))
-        told[[not n for n in names]] = 0.0
-        self.instructions = told[[names.index(x.instruction) for x in lessons]]
+        instructions = torch.tensor(np.asarray(embedder.encode([n or " " for n in names]), np.float32))
+        instructions[[not n for n in names]] = 0.0
+        self.instructions = instructions[[names.index(x.instruction) for x in lessons]]
         self.given = (torch.tensor([x.rewards or (0.0,) * size for x in lessons]) / alpha).softmax(1)
         self.known = torch.tensor([x.rewards is not None for x in lessons])
         self.tasks = [[n for n, x in enumerate(lessons) if x.instruction == name] for name in names]
@@ -264,13 +254,13 @@ def _descending(lesson: Lesson) -> Lesson:
 
 def likelihoods(subject: Subject, prompts: Sequence[str], outputs: Sequence[str]) -> Floats:
     """Mean log-probability per token, in nats, of each output after each prompt (prompts, outputs)."""
-    told = subject.score([(p, o) for p in prompts for o in outputs])
-    means = [float(np.mean(t)) if t else -np.inf for t in told]
+    scores = subject.score([(p, o) for p in prompts for o in outputs])
+    means = [float(np.mean(t)) if t else -np.inf for t in scores]
     return np.array(means).reshape(len(prompts), len(outputs))
 
 
 def ranked(likely: Floats) -> tuple[float, ...]:
-    """The reward of each candidate: how many of the other outputs the right one, the first, is ahead of.
+    """The reward of each candidate: the number of other outputs that the right output, the first, is ahead of.
 
     The rank without any candidate, which the paper subtracts, is the same for all and lost in the softmax.
 

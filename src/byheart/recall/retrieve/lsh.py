@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Embedder
+from byheart.core.protocols import Index
+from byheart.core.query import Query
 from byheart.core.records import Hit
-from byheart.recall.retrieve.hybrid import Index, Where, hits
+from byheart.recall.retrieve.hybrid import hits
 
 Floats = NDArray[np.float64]
 EVERY = 1 << 30
@@ -44,7 +45,7 @@ class Buckets:
 
 
 class LSH:
-    """Finds the k most similar engrams in the query's bucket, and in the next ones where that is asked for.
+    """Finds the k most similar engrams in the query's bucket, and in the next buckets where `probes` or `fill` say so.
 
     Similar vectors lie near the same axis of a random projection, so that most of what is like a query shares its
     bucket, and only that has to be compared. A query near the border of two buckets misses what lies across; opening
@@ -57,10 +58,10 @@ class LSH:
     buckets: b, an even number. probes: buckets that are opened. fill: whether more are opened until there are k
         hits. seed: of the projection.
 
-    Departs from the paper: it opens one bucket and no more; here others follow until k are found, unless `fill` is
-    off. It does not say how many buckets it has. What may be seen is asked of the store by an exact scan, so the
-    buckets here narrow the answer and save no time; `Buckets` is what an index of one's own is made of. Nothing is
-    learned; the buckets of what was seen are kept with the object, which a `Memory` keeps.
+    Departs from the paper: it opens a single bucket; here others follow until there are k hits, unless `fill` is
+    off. It does not say how many buckets it has. The store's exact scan says what may be seen, so the
+    buckets here narrow the answer and save no time; `Buckets` is a part for an index of your own. Nothing is
+    learned; the object caches the buckets of the engrams that it has seen, and a `Memory` holds the object.
 
     >>> LSH(buckets=7)
     Traceback (most recent call last):
@@ -78,25 +79,15 @@ class LSH:
         if probes < 1:
             raise BadInput(f"probes={probes}: at least 1 bucket must be opened; the default is 1")
         self.buckets, self.probes, self.fill, self.seed = buckets, probes, fill, seed
-        self._kept: tuple[Index, Buckets, dict[str, int]] | None = None
+        self._hashed: tuple[Index, Buckets, dict[str, int]] | None = None
 
-    def search(
-        self,
-        store: Index,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best by cosine of the opened buckets, best first; only engrams with a vector are seen."""
-        if embedder is None:
-            raise BadInput("lsh compares by meaning; give an embedder, or use hybrid search")
-        query = query.encode("utf-8", "ignore").decode()
-        if not query.strip() or k < 1:
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best by cosine of the opened buckets, best first; only engrams with a vector are seen."""
+        embedder, store, k = query.encoder("lsh"), query.index, query.k
+        if query.empty:
             return []
-        vector = np.asarray(embedder.encode([query])[0], np.float64)
-        like = dict(store.dense(vector, EVERY, at, where))
+        vector = np.asarray(embedder.encode([query.clean])[0], np.float64)
+        like = dict(store.dense(vector, EVERY, query.at, query.where))
         if not like:
             return []
         table, hashed = self._hash(store, list(like), len(vector))
@@ -110,10 +101,10 @@ class LSH:
 
     def _hash(self, store: Index, ids: Sequence[str], dimension: int) -> tuple[dict[str, int], Buckets]:
         """The bucket of each of these engrams; only new ones are hashed, by their cosines with the axes."""
-        kept = self._kept
-        if kept is None or kept[0] is not store or len(kept[1].axes) != dimension:
-            kept = self._kept = store, Buckets(dimension, self.buckets, seed=self.seed), {}
-        _, hashed, table = kept
+        hashes = self._hashed
+        if hashes is None or hashes[0] is not store or len(hashes[1].axes) != dimension:
+            hashes = self._hashed = store, Buckets(dimension, self.buckets, seed=self.seed), {}
+        _, hashed, table = hashes
         new = [i for i in ids if i not in table]
         if new:
             columns: list[dict[str, Any]] = [store.cosine(axis, new) for axis in hashed.axes.T]

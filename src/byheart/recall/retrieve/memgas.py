@@ -5,34 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Embedder, Subject
+from byheart.core.protocols import Embedder, Index, Subject
+from byheart.core.query import Query
 from byheart.core.records import Engram, Hit
 from byheart.kit.mixture import higher
-from byheart.recall.retrieve.hybrid import Where, hit
+from byheart.recall.retrieve.hybrid import hit
 from byheart.recall.write.gist import keywords, summaries
 
 Floats = NDArray[np.float64]
 EVERY = 1 << 30
 KINDS = 4
 VIEWS = 4
-
-
-class Shelf(Protocol):
-    """What the search needs of a store: everything in the order added, and what of it may be seen, with cosines."""
-
-    def dense(
-        self, vector: ArrayLike, k: int, at: str | None = None, where: Where = None
-    ) -> list[tuple[str, float]]: ...
-
-    def all(self, state: Any = "active") -> list[Engram]: ...
-
-    def changed(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,7 @@ class Bank:
 
 @dataclass(frozen=True)
 class View:
-    """What is kept of a view: when it was built, of which engrams, and for each text that was encoded who said it."""
+    """The state of a view: when it was built, of which engrams, and which engrams each encoded text is from."""
 
     changed: Any
     seen: frozenset[str]
@@ -68,8 +57,8 @@ class MemGAS:
     """Ranks whole memories (all that came from one source), each seen as session, turns, summary and keywords.
 
     A question may be about a word or about a whole evening. Each granularity g gives a distribution over memories,
-    and one that is undecided says little: its scores count by the inverse of its entropy H_g. The best units then
-    lend their score to those that they are associated with, so that sessions about one matter are found together.
+    and an undecided distribution tells little: its scores count by the inverse of its entropy H_g. The best units then
+    lend their score to those that they are associated with, so that sessions on the same matter rank together.
 
         p_g = softmax(s_g / temperature),  H_g = - sum p_g log p_g,  w_g = (1 / H_g) / sum_h (1 / H_h)
         r = w_g s_g of the `seeds` best units, 0 elsewhere;  x = (1 - damping) r + damping A x;  score = sum of 4 units
@@ -77,15 +66,15 @@ class MemGAS:
     A is the graph of associations, columns summing to 1: a new unit is tied to those of its `candidates` most similar
     earlier units that fall to the upper of two Gaussians fitted to their similarities.
 
-    Nothing is learned. The first search encodes everything; what it made is kept until the store changes, and then only
-    what is new is encoded, and only units that it comes near are tied anew. A `Memory` keeps the object (`Methods`).
+    Nothing is learned. The first search encodes everything and caches the vectors. When the store changes, only new
+    texts are encoded, and only units near them are tied anew. A `Memory` keeps the object (`Methods`).
 
     Parameters
     ----------
     temperature: lambda of the router; the larger, the more equal the four weights.
     candidates: earlier units that the mixture is fitted to. seeds: units that score. damping: share passed on;
         0 leaves the associations out.
-    first: memories at the beginning that tie no others. each: engrams given of a memory before the next one's; 0
+    first: memories at the beginning that tie no others. each: engrams given of a memory before those of the next; 0
         gives it whole.
 
     Departs from the paper: summaries and keywords are made by rule (`recall.write.gist`), not by a language model. Of
@@ -114,7 +103,7 @@ class MemGAS:
         each: int = 3,
     ) -> None:
         if not temperature > 0:
-            raise BadInput(f"temperature={temperature}: give one above 0; the default is 0.1")
+            raise BadInput(f"temperature={temperature}: give a number above 0; the default is 0.1")
         if min(candidates, seeds, first) < 1 or each < 0:
             raise BadInput(
                 f"candidates={candidates}, seeds={seeds}, first={first}, each={each}: give 1 or more, of each 0 or more"
@@ -127,43 +116,29 @@ class MemGAS:
         self.damping = damping
         self.first = first
         self.each = each
-        self._store: Shelf | None = None
+        self._store: Index | None = None
         self._views: dict[str, View] = {}
         self._known: dict[str, Floats] = {}
 
-    def search(
-        self,
-        store: Shelf,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best engrams, memory by memory; only engrams with a vector are seen. See `Hybrid.search`."""
-        if k < 1:
-            return []
-        found: list[Hit] = []
-        for engrams, score in self.memories(store, embedder, query, at, where):
-            found += [hit(e, score) for e in engrams[: self.each or None]]
-            if len(found) >= k:
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best engrams, memory by memory; only engrams with a vector are seen."""
+        hits: list[Hit] = []
+        for engrams, score in self.memories(query):
+            hits += [hit(e, score) for e in engrams[: self.each or None]]
+            if len(hits) >= query.k:
                 break
-        return found[:k]
+        return hits[: query.k]
 
-    def memories(
-        self, store: Shelf, embedder: Embedder | None, query: str, at: str | None = None, where: Where = None
-    ) -> list[tuple[list[Engram], float]]:
+    def memories(self, query: Query) -> list[tuple[list[Engram], float]]:
         """All memories with their scores, best first; in each its engrams, the most like the query first."""
-        if embedder is None:
-            raise BadInput("memgas compares by meaning; give an embedder, or use hybrid search")
-        query = query.encode("utf-8", "ignore").decode()
-        if not query.strip():
+        embedder, store = query.encoder("memgas"), query.index
+        if query.empty:
             return []
-        vector = np.asarray(embedder.encode([query])[0], np.float64)
-        like = dict(store.dense(vector, EVERY, at, where))
+        vector = np.asarray(embedder.encode([query.clean])[0], np.float64)
+        like = dict(store.dense(vector, EVERY, query.at, query.where))
         if not like:
             return []
-        bank = self._bank(store, embedder, like, repr((at, sorted((where or {}).items(), key=str))))
+        bank = self._bank(store, embedder, like, repr((query.at, sorted((query.where or {}).items(), key=str))))
         scores = self.scores(bank, vector)
         order = np.argsort(-scores, kind="stable").tolist()
         return [(sorted(bank.memories[i], key=lambda e: -like[e.id]), float(scores[i])) for i in order]
@@ -193,16 +168,16 @@ class MemGAS:
         if not hits:
             return []
         listed = "\n".join(f"[{n}] {h.text}" for n, h in enumerate(hits, 1))
-        asked = (
+        prompt = (
             f"{listed}\n\nQuestion: {query}\nWhich of these memories help to answer the question? "
             "Reply with their numbers only, parted by commas."
         )
-        told = subject.generate([[{"role": "user", "content": asked}]], max_tokens=4 * len(hits))[0][0].text
-        named = {int(n) for n in re.findall(r"\d{1,6}", told)}
+        reply = subject.generate([[{"role": "user", "content": prompt}]], max_tokens=4 * len(hits))[0][0].text
+        named = {int(n) for n in re.findall(r"\d{1,6}", reply)}
         return [h for n, h in enumerate(hits, 1) if n in named] or list(hits)
 
-    def _bank(self, store: Shelf, embedder: Embedder, seen: dict[str, float], name: str = "") -> Bank:
-        """The memories of what may be seen; kept until the store changes, and then built from what was kept."""
+    def _bank(self, store: Index, embedder: Embedder, seen: dict[str, float], name: str = "") -> Bank:
+        """The memories of what may be seen; cached until the store changes, and then built from the cached vectors."""
         changed, ids = store.changed(), frozenset(seen)
         views, known = (self._views, self._known) if self._store is store else ({}, {})
         old = views.get(name)
@@ -221,37 +196,37 @@ class MemGAS:
         before = old.bank if old is not None and old.bank is not None and _goes_on(old.bank, memories) else None
         ties, least = self._ties(vectors, before)
         bank = Bank(memories, vectors, ties, least)
-        kept = {n: v.left(there) for n, v in views.items() if n != name}
-        kept = {**dict(list(kept.items())[1 - VIEWS :]), name: View(changed, ids, bank, texts)}
-        told = {t for v in kept.values() for t in v.texts}
-        self._store, self._views, self._known = store, kept, {t: v for t, v in known.items() if t in told}
+        left = {n: v.left(there) for n, v in views.items() if n != name}
+        left = {**dict(list(left.items())[1 - VIEWS :]), name: View(changed, ids, bank, texts)}
+        known_texts = {t for v in left.values() for t in v.texts}
+        self._store, self._views, self._known = store, left, {t: v for t, v in known.items() if t in known_texts}
         return bank
 
     def _units(
         self, memories: Sequence[Sequence[Engram]], encode: Callable[[Sequence[str]], Any], known: dict[str, Floats]
     ) -> tuple[Floats, dict[str, Floats], dict[str, frozenset[str]]]:
-        """The vectors (4 M, d) of all units, those of all texts, and who said each; what is known is not encoded."""
+        """Vectors (4 M, d) of all units, those of all texts, and each text's engrams; only new texts are encoded."""
         turns = [[f"{e.speaker}: {e.text}" if e.speaker else e.text for e in m] for m in memories]
         whole = ["\n".join(t) for t in turns]
         bare = ["\n".join(e.text for e in m) for m in memories]
         short, words = summaries(bare), keywords(bare)
         texts: dict[str, frozenset[str]] = {}
-        for m, said, *made in zip(memories, turns, whole, short, words, strict=True):
+        for m, spoken, *made in zip(memories, turns, whole, short, words, strict=True):
             texts |= dict.fromkeys(made, frozenset(e.id for e in m))
-            texts |= {t: frozenset((e.id,)) for t, e in zip(said, m, strict=True)}
+            texts |= {t: frozenset((e.id,)) for t, e in zip(spoken, m, strict=True)}
         new = [t for t in texts if t not in known]
         if new:
             known = {**known, **dict(zip(new, np.asarray(encode(new), np.float64), strict=True))}
         rows = []
-        for n, said in enumerate(turns):
-            mean = np.mean([known[t] for t in said], 0)
+        for n, spoken in enumerate(turns):
+            mean = np.mean([known[t] for t in spoken], 0)
             rows += [known[whole[n]], mean, known[short[n]], known[words[n]]]
         return np.stack(rows), known, texts
 
     def _ties(self, vectors: Floats, before: Bank | None = None) -> tuple[NDArray[np.bool_], Floats]:
         """The symmetric matrix (4 M, 4 M) of associations, and how alike the last candidate of each unit is.
 
-        Of a bank whose memories come first in these, the ties are kept of all units that nothing changed near.
+        Of a bank whose memories come first in these, units near which nothing changed keep their ties.
         """
         n, start = len(vectors), self.first * KINDS
         ties: NDArray[np.bool_] = np.zeros((n, n), bool)
@@ -285,7 +260,7 @@ def _goes_on(bank: Bank, memories: Sequence[Sequence[Engram]]) -> bool:
 
 
 def pagerank(ties: NDArray[Any], start: Floats, damping: float) -> Floats:
-    """Personalised PageRank (n,) of an undirected graph: where a walk is found that restarts by `start`.
+    """Personalised PageRank (n,) of an undirected graph: the place of a walk that restarts by `start`.
 
     x = (1 - damping) r + damping (A x + r * what stands on units without ties)
 

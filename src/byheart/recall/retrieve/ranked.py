@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Embedder
+from byheart.core.query import Query
 from byheart.core.records import Brief, Hit
-from byheart.recall.retrieve.candidates import Index, Where, find
+from byheart.recall.retrieve.candidates import find
 from byheart.recall.retrieve.hybrid import Scale, hits
 
 Features = NDArray[np.float64]
@@ -56,8 +56,8 @@ def using(parts: Collection[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A query's candidates and their features (N, F), from which a score is a weighed sum."""
+class Rated:
+    """A query's candidates and their features (N, F); a score is a weighted sum of features."""
 
     ids: tuple[str, ...]
     features: Features
@@ -69,7 +69,7 @@ class Asked:
 
 
 class Ranked:
-    """A linear model over what tells a passage that answers from one that only sounds alike.
+    """A linear model of features that separate passages that answer from passages that only sound alike.
 
     The candidates are the `pool` best by BM25 and the `pool` best by cosine, with the passages around each in its
     source. A speaker who is named in the query is matched with who speaks, and left out of the words. Words, meaning
@@ -77,9 +77,9 @@ class Ranked:
 
     score_i = sum_f w_f x_if, each x_f standardised over the candidates of the query
 
-    with x: BM25 and cosine; s = z(BM25) + z(cosine) of the first and second passage before and after; that of the one
-    before where it is a question, and whether this is one; whether the speaker is who the query names; log of the
-    length; the mean of the three best BM25 and cosines in the same source; exp(z - max z) of both.
+    with x: BM25 and cosine; s = z(BM25) + z(cosine) of the first and second passage before and after; s of the
+    passage before where it is a question, and whether this is a question; whether the speaker is who the query names;
+    log of the length; the mean of the three best BM25 and cosines in the same source; exp(z - max z) of both.
 
     In dialogue the words of a question stand in one turn and the answer in the next, short turns say little, and what
     was talked about in a session helps to find a turn of it. Weights are learned by `fit`; those given here are of the
@@ -102,68 +102,51 @@ class Ranked:
         self.weights = dict(weights)
         self.pool = pool
 
-    def search(
-        self,
-        store: Index,
-        embedder: Embedder | None,
-        query: str,
-        k: int = 10,
-        at: str | None = None,
-        where: Where = None,
-    ) -> list[Hit]:
-        """The k best engrams for a query, best first; without an embedder by words alone. See `Hybrid.search`."""
-        if not query.strip() or k < 1:
-            return []
-        return hits(store, self.asked(store, embedder, query, at, where, k).best(self.weights, k))
+    def search(self, query: Query) -> list[Hit]:
+        """The `query.k` best engrams, best first; without an embedder by words alone."""
+        return [] if query.empty else hits(query.index, self.rated(query).best(self.weights, query.k))
 
-    def asked(
-        self,
-        store: Index,
-        embedder: Embedder | None,
-        query: str,
-        at: str | None = None,
-        where: Where = None,
-        k: int = 0,
-    ) -> Asked:
-        """The candidates for a query with their features; at least `k` from each index where it has them."""
-        query = query.encode("utf-8", "ignore").decode()
-        looked = {part for part, names in PARTS.items() if any(self.weights[n] for n in names)}
-        names = self._names(store, query, at, where) if "speaker" in looked else []
-        bare = re.sub("|".join(rf"\b{re.escape(n)}\b(?:['’]s)?" for n in names), " ", query) if names else query
-        bare = bare if bare.strip() else query
-        vector = None if embedder is None or "meaning" not in looked else embedder.encode([bare])[0]
-        words = bare if "words" in looked or vector is None else None
-        found = find(store, words, vector, max(self.pool, k), at, where)
-        if not found.ids:
-            return Asked((), np.zeros((0, len(WEIGHTS))))
-        ids = found.ids
+    def rated(self, query: Query) -> Rated:
+        """The candidates for a query with their features; at least `query.k` from each index where it has them."""
+        store, embedder, text = query.index, query.embedder, query.clean
+        used = {part for part, names in PARTS.items() if any(self.weights[n] for n in names)}
+        names = self._names(query) if "speaker" in used else []
+        bare = re.sub("|".join(rf"\b{re.escape(n)}\b(?:['’]s)?" for n in names), " ", text) if names else text
+        bare = bare if bare.strip() else text
+        vector = None if embedder is None or "meaning" not in used else embedder.encode([bare])[0]
+        candidates = find(query, bare if "words" in used or vector is None else None, vector, max(self.pool, query.k))
+        if not candidates.ids:
+            return Rated((), np.zeros((0, len(WEIGHTS))))
+        ids = candidates.ids
         near: dict[str, tuple[str, ...]] = {}
         for _ in range(2):
-            near |= store.neighbours([i for i in ids if i not in near], at, where)
+            near |= store.neighbours([i for i in ids if i not in near], query.at, query.where)
             ids = list(dict.fromkeys([*ids, *(j for i in ids for j in near[i])]))
-        found = found.widened(store, ids[len(found.ids) :])
-        return Asked(tuple(ids), _features(ids, store.brief(ids), near, found.words, found.meaning, names))
+        candidates = candidates.widened(store, ids[len(candidates.ids) :])
+        features = _features(ids, store.brief(ids), near, candidates.words, candidates.meaning, names)
+        return Rated(tuple(ids), features)
 
-    def _names(self, store: Index, query: str, at: str | None, where: Where) -> list[str]:
-        """Speakers whom the query names, of the turns with its words and those beside them."""
-        ids = [i for i, _ in store.lexical(query, 50, at, where)]
-        beside = [j for others in store.neighbours(ids, at, where).values() for j in others]
-        found = store.brief(list(dict.fromkeys([*ids, *beside])))
-        speakers = dict.fromkeys(e.speaker for e in found.values() if e.speaker)
-        return [s for s in speakers if re.search(rf"\b{re.escape(s)}\b", query)]
+    def _names(self, query: Query) -> list[str]:
+        """Speakers whom the query names, of the turns with its words and the turns beside them."""
+        store, text = query.index, query.clean
+        ids = [i for i, _ in store.lexical(text, 50, query.at, query.where)]
+        beside = [j for others in store.neighbours(ids, query.at, query.where).values() for j in others]
+        turns = store.brief(list(dict.fromkeys([*ids, *beside])))
+        speakers = dict.fromkeys(e.speaker for e in turns.values() if e.speaker)
+        return [s for s in speakers if re.search(rf"\b{re.escape(s)}\b", text)]
 
 
 def fit(
-    asked: Sequence[tuple[Asked, Sequence[str]]],
+    queries: Sequence[tuple[Rated, Sequence[str]]],
     *,
     names: Collection[str] = tuple(WEIGHTS),
     decay: float = 1e-3,
     steps: int = 60,
 ) -> dict[str, float]:
-    """Weights that make what is wanted likeliest: least cross-entropy of a softmax over each query's candidates.
+    """Weights with the least cross-entropy of a softmax over each query's candidates.
 
-    `asked` are queries with the ids that should be found; those with none among their candidates say nothing. Weights
-    that are not among `names` stay 0.
+    `queries` are rated candidates with the ids that answer the query. A query without such an id among its candidates
+    is left out. Weights that are not among `names` stay 0.
 
     loss = - sum_q mean_(i wanted by q) log softmax(X_q w)_i + decay |w|^2, by L-BFGS
     """
@@ -171,10 +154,10 @@ def fit(
 
     columns = [n for n, name in enumerate(WEIGHTS) if name in names]
     data = []
-    for one, wanted in asked:
-        right = [n for n, i in enumerate(one.ids) if i in set(wanted)]
+    for rated, wanted in queries:
+        right = [n for n, i in enumerate(rated.ids) if i in set(wanted)]
         if right:
-            data.append((torch.tensor(one.features[:, columns]), right))
+            data.append((torch.tensor(rated.features[:, columns]), right))
     if not data:
         raise BadInput("no query has what it asks for among its candidates; give a larger pool or other queries")
     weights = torch.zeros(len(columns), dtype=torch.float64, requires_grad=True)
@@ -201,7 +184,7 @@ def _features(
     by_meaning: NDArray[np.float64],
     names: Sequence[str],
 ) -> Features:
-    """One row a candidate, one column a weight, each column standardised."""
+    """Features (N, F): a row for each candidate, a column for each weight, each column standardised."""
     place = {i: n for n, i in enumerate(ids)}
     words, meaning = Scale(by_words).all, Scale(by_meaning).all
     own = words + meaning
@@ -220,8 +203,8 @@ def _features(
         return np.where(at >= 0, at[at], -1)
 
     asks = np.array([float(engrams[i].asks) for i in ids])
-    said = [engrams[i].speaker for i in ids]
-    speaker = np.array([float(s in names) for s in said]) if len(names) == 1 else np.full(len(ids), 0.5)
+    speakers = [engrams[i].speaker for i in ids]
+    speaker = np.array([float(s in names) for s in speakers]) if len(names) == 1 else np.full(len(ids), 0.5)
     first = beside(own, before, lowest)
     columns = {
         "words": words,

@@ -1,1 +1,1 @@
-"""Updating: from what is new to operations on what is kept."""
+"""Updating: from new statements to operations on stored ones."""

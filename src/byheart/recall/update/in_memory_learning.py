@@ -1,4 +1,4 @@
-"""In-Memory Learning: rules in words, induced from what came of one's own guesses, revised and used for the next."""
+"""In-Memory Learning: rules in words, induced from the outcomes of guesses, revised and used for the next guess."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from byheart.core.errors import BadInput
 from byheart.core.protocols import Embedder, Subject
 from byheart.core.records import Engram, Op
 from byheart.recall.sentences import sentences
-from byheart.recall.update.present import Kept
+from byheart.recall.update.present import StoreView
 
 _ALL = "notes"
 
@@ -38,8 +38,8 @@ class InMemoryLearning:
         p = (right + strength sigmoid(b)) / (tried + strength)  of the kind and the sign
 
     with the counts of b over all guesses of the kind. A guess comes as an addition: its text describes a thing, each
-    sentence is a sign; `guess` and `right` stand in its metadata. It is passed, and only the notes are kept, one engram
-    for each kind (or one for all, if a subject writes them). What has no such metadata passes unchanged.
+    sentence is a sign; `guess` and `right` stand in its metadata. It is passed, and only the notes are stored, an
+    engram for each kind (or one for all, if a subject writes them). What has no such metadata passes unchanged.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class InMemoryLearning:
     max_tokens: of notes that a subject writes.
 
     Departs from the paper: there a language model inducts, revises and infers, by prompts; so it does here if a subject
-    is given, which gets the old notes with each batch unless `momentum` is 0. Without one, induction is counting, and
-    momentum a number. Read were the abstract and summaries, which leave batch size and momentum open.
+    is given, which gets the old notes with each batch unless `momentum` is 0. Without a subject, induction is counting,
+    and momentum a number. Read were the abstract and summaries, which leave batch size and momentum open.
 
     It learns from what is remembered; `infer` asks the notes, which `recall` finds too. Without notes it knows nothing
     of any kind, and scores all alike.
@@ -58,13 +58,13 @@ class InMemoryLearning:
     >>> from byheart import Memory
     >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
     ...     seen = [("It has fur.", "zog", True), ("It can fly.", "zog", False)]
-    ...     told = [{"text": t, "guess": g, "right": r} for t, g, r in seen]
-    ...     _ = memory.remember(told, update="in-memory-learning")
+    ...     guesses = [{"text": t, "guess": g, "right": r} for t, g, r in seen]
+    ...     _ = memory.remember(guesses, update="in-memory-learning")
     ...     learner = memory.methods.get("in-memory-learning")
     ...     [round(learner.infer(memory.store, text, ["zog", "wug"])[0], 1) for text, _, _ in seen]
     [0.7, -0.7]
-    >>> told = {"guess": "zog", "right": True}
-    >>> op = Op(kind="add", engram=Engram(id="1", text="It has fur. It can fly.", created="", metadata=told))
+    >>> outcome = {"guess": "zog", "right": True}
+    >>> op = Op(kind="add", engram=Engram(id="1", text="It has fur. It can fly.", created="", metadata=outcome))
     >>> counted([op.engram])["zog"]["It has fur."]
     Count(tried=1.0, right=1.0)
 
@@ -85,32 +85,34 @@ class InMemoryLearning:
             raise BadInput(f"signs={signs}, max_tokens={max_tokens}: give 1 or more of each")
         self.momentum, self.strength, self.signs, self.max_tokens = momentum, strength, signs, max_tokens
 
-    def reconcile(self, view: Kept, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None) -> list[Op]:
+    def reconcile(
+        self, view: StoreView, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None
+    ) -> list[Op]:
         """The operations with guesses passed, and before the first of an owner's the notes that all of them make."""
         batches: dict[str | None, list[Engram]] = {}
         for op in ops:
             if op.engram is not None and _is_guess(op):
                 batches.setdefault(op.engram.owner, []).append(op.engram)
         out: list[Op] = []
-        kept: dict[str | None, str] = {}
+        notes: dict[str | None, str] = {}
         for op in ops:
             if op.engram is None or not _is_guess(op):
                 out.append(op)
                 continue
             owner = op.engram.owner
-            if owner not in kept:
+            if owner not in notes:
                 made = (
                     self._by_subject(view, batches[owner], subject) if subject else self._by_rule(view, batches[owner])
                 )
-                kept[owner] = made[0].engram.id if made and made[0].engram else ""
+                notes[owner] = made[0].engram.id if made and made[0].engram else ""
                 out += made
-            if kept[owner]:
-                out.append(Op(kind="pass", engram=op.engram, target=kept[owner], reason="noted"))
+            if notes[owner]:
+                out.append(Op(kind="pass", engram=op.engram, target=notes[owner], reason="noted"))
         return out
 
     def infer(
         self,
-        view: Kept,
+        view: StoreView,
         text: str,
         kinds: Sequence[str],
         subject: Subject | None = None,
@@ -119,9 +121,9 @@ class InMemoryLearning:
         """A score for each kind that a thing may be of, by the notes; a subject's is its mean log-probability."""
         notes = {kind: _note(view, kind, owner) for kind in [_ALL, *kinds]}
         if subject is not None:
-            told = "\n".join(n.text for n in notes.values() if n is not None)
-            asked = f"{told}\n\n{text}\nIs it a {', a '.join(kinds[:-1])} or a {kinds[-1]}? Reply with one word."
-            scored = subject.score([([{"role": "user", "content": asked.strip()}], kind) for kind in kinds])
+            rules = "\n".join(n.text for n in notes.values() if n is not None)
+            prompt = f"{rules}\n\n{text}\nIs it a {', a '.join(kinds[:-1])} or a {kinds[-1]}? Reply with one word."
+            scored = subject.score([([{"role": "user", "content": prompt.strip()}], kind) for kind in kinds])
             return [math.fsum(s) / max(1, len(s)) for s in scored]
         signs = dict.fromkeys(sentences(text))
         out = []
@@ -138,7 +140,7 @@ class InMemoryLearning:
             out.append(score)
         return out
 
-    def _by_rule(self, view: Kept, batch: Sequence[Engram]) -> list[Op]:
+    def _by_rule(self, view: StoreView, batch: Sequence[Engram]) -> list[Op]:
         """A note for each kind that was guessed, counted; those on other kinds stay as they are."""
         owner, fresh = batch[0].owner, counted(batch)
         out = []
@@ -154,7 +156,9 @@ class InMemoryLearning:
                 )
                 for sign in [*before, *(s for s in new if s not in before)]
             }
-            out.append(_kept(batch[0], kind, self.sentence(kind, merged), old, {s: list(c) for s, c in merged.items()}))
+            out.append(
+                _revision(batch[0], kind, self.sentence(kind, merged), old, {s: list(c) for s, c in merged.items()})
+            )
         return out
 
     def sentence(self, kind: str, known: Counts) -> str:
@@ -163,29 +167,29 @@ class InMemoryLearning:
         rate = right / max(tried, 1e-9)
         ranked = sorted(
             ((c.right - rate * c.tried, sign, c) for sign, c in known.items() if sign),
-            key=lambda one: (-abs(one[0]), one[1]),
+            key=lambda pair: (-abs(pair[0]), pair[1]),
         )
-        told = [f"Guessing a {kind} was right {right:.0f} times of {tried:.0f}."]
+        parts = [f"Guessing a {kind} was right {right:.0f} times of {tried:.0f}."]
         for words, sense in ((f"Signs of a {kind}:", 1), ("Signs against it:", -1)):
             chosen = [f"{s} ({c.right:.0f} of {c.tried:.0f})" for lift, s, c in ranked if lift * sense > 0][
                 : self.signs
             ]
-            told += [f"{words} {' '.join(chosen)}"] if chosen else []
-        return " ".join(told)
+            parts += [f"{words} {' '.join(chosen)}"] if chosen else []
+        return " ".join(parts)
 
-    def _by_subject(self, view: Kept, batch: Sequence[Engram], subject: Subject) -> list[Op]:
+    def _by_subject(self, view: StoreView, batch: Sequence[Engram], subject: Subject) -> list[Op]:
         """One note for all kinds, written by the subject; nothing when it says nothing."""
         old = _note(view, _ALL, batch[0].owner)
         seen = "\n".join(
             f"{e.text} I said: {e.metadata['guess']}. That was {'right' if e.metadata['right'] else 'wrong'}."
             for e in batch
         )
-        asked = f"{seen}\n\nWrite short rules that tell which kind a thing is, from what was right and wrong above."
+        prompt = f"{seen}\n\nWrite short rules that tell which kind a thing is, from what was right and wrong above."
         if old is not None and self.momentum > 0:
-            asked += f" Revise these older rules; keep what still holds:\n{old.text}"
-        told = subject.generate([[{"role": "user", "content": asked}]], max_tokens=self.max_tokens)[0][0].text
-        text = told.encode("utf-8", "ignore").decode().replace("\0", "").strip()
-        return [_kept(batch[0], _ALL, text, old, None)] if text else []
+            prompt += f" Revise these older rules; keep what still holds:\n{old.text}"
+        reply = subject.generate([[{"role": "user", "content": prompt}]], max_tokens=self.max_tokens)[0][0].text
+        text = reply.encode("utf-8", "ignore").decode().replace("\0", "").strip()
+        return [_revision(batch[0], _ALL, text, old, None)] if text else []
 
 
 def counted(batch: Sequence[Engram]) -> dict[str, dict[str, Count]]:
@@ -201,27 +205,27 @@ def counted(batch: Sequence[Engram]) -> dict[str, dict[str, Count]]:
 
 def counts(note: Engram) -> dict[str, Count]:
     """The counts that a note was written from; none when a subject wrote it."""
-    told = note.metadata.get("counts")
-    return {str(s): Count(*map(float, c)) for s, c in told.items()} if isinstance(told, dict) else {}
+    stored = note.metadata.get("counts")
+    return {str(s): Count(*map(float, c)) for s, c in stored.items()} if isinstance(stored, dict) else {}
 
 
 def _is_guess(op: Op) -> bool:
-    told: Mapping[str, Any] = op.engram.metadata if op.engram is not None else {}
-    return op.kind == "add" and isinstance(told.get("guess"), str) and isinstance(told.get("right"), bool)
+    metadata: Mapping[str, Any] = op.engram.metadata if op.engram is not None else {}
+    return op.kind == "add" and isinstance(metadata.get("guess"), str) and isinstance(metadata.get("right"), bool)
 
 
-def _note(view: Kept, kind: str, owner: str | None) -> Engram | None:
-    """The note on a kind that is kept now."""
+def _note(view: StoreView, kind: str, owner: str | None) -> Engram | None:
+    """The current note on a kind."""
     return next((e for e in reversed(view.keyed(f"note on {kind}", owner)) if e.state == "active"), None)
 
 
-def _kept(draft: Engram, kind: str, text: str, old: Engram | None, known: dict[str, list[float]] | None) -> Op:
-    """The operation that keeps a note under its kind's key."""
-    told: dict[str, Any] = {"note": kind, **({"counts": known} if known is not None else {})}
+def _revision(draft: Engram, kind: str, text: str, old: Engram | None, known: dict[str, list[float]] | None) -> Op:
+    """The operation that stores a note under its kind's key."""
+    metadata: dict[str, Any] = {"note": kind, **({"counts": known} if known is not None else {})}
     name = f"{draft.id} note {kind}"
     engram = Engram(
-        id=name, text=text, owner=draft.owner, at=draft.at, created=draft.created, key=f"note on {kind}", metadata=told,
-        parents=(old.id,) if old else (),
+        id=name, text=text, owner=draft.owner, at=draft.at, created=draft.created, key=f"note on {kind}",
+        metadata=metadata, parents=(old.id,) if old else (),
     )  # fmt: skip
     return Op(kind="replace" if old else "add", engram=engram, target=old.id if old else None, reason="revised notes")
 

@@ -1,4 +1,4 @@
-"""Keeping facts current: which known statement a new one makes untrue."""
+"""Keeping facts current: which known statement a new statement makes untrue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from byheart.core.protocols import Embedder, Subject
 from byheart.core.records import Engram, Op
 from byheart.recall.names import NAME, names
 from byheart.recall.sentences import sentences
-from byheart.recall.update.present import Kept, Present
+from byheart.recall.update.present import Present, StoreView
 
 Vector = NDArray[np.float32]
 WEIGHTS: Mapping[str, float] = {
@@ -38,8 +38,8 @@ _FIRST = re.compile(r"\b(I|I'm|I've|my|mine|me|we|our|us)\b", re.I)
 
 def _any(*phrases: str) -> re.Pattern[str]:
     """One of these words (a star stands for any ending) or phrases, in any case."""
-    told = "|".join(p.replace("*", r"\w*") for p in phrases)
-    return re.compile(rf"\b(?:{told})\b", re.I)
+    patterns = "|".join(p.replace("*", r"\w*") for p in phrases)
+    return re.compile(rf"\b(?:{patterns})\b", re.I)
 
 
 _CHANGE = _any(
@@ -70,7 +70,7 @@ class View(Protocol):
         ...
 
     def line(self, engram: Engram) -> list[Engram]:
-        """What was said under the same key, the engram included."""
+        """The statements under the same key, the engram included."""
         ...
 
     def cosine(self, vector: Vector, ids: Sequence[str]) -> dict[str, float]:
@@ -79,16 +79,16 @@ class View(Protocol):
 
 
 class KeepMeUpdated:
-    """For every new statement the one that it replaces, if any: same subject, same matter, another value.
+    """For every new statement the statement that it replaces, if any: same subject, same matter, another value.
 
     A memory that only adds says two things at once when something changes. Each new statement is held against what
     is known of its subject (the names both share; the speaker, when both say "I"), and a linear classifier tells
-    whether it takes the place of one:
+    whether it replaces a statement:
 
     p = sigmoid(w . x),  the most probable statement with p >= `certain` is replaced
 
     with x: the cosine of the texts and of their frames (texts without names and numbers), each the largest over all
-    that was said under the statement's key; the cosine of the values and whether both are of one kind; whether the
+    under the statement's key; the cosine of the values and whether both have the same kind; whether the
     new statement says that something changed or ended; whether either tells of something of which there may be
     several; whether the statement is the most alike of its subject's, and by how much.
 
@@ -105,8 +105,8 @@ class KeepMeUpdated:
     References: Bae et al., Keep Me Updated! Memory Management in Long-term Conversations, arXiv:2210.08750, section 4.
 
     >>> from byheart.models.embedder import load_embedder
-    >>> said = ["Marta's car is a Volvo.", "Marta likes chess.", "Marta's car is a Fiat."]
-    >>> first, second, new = (Engram(id=i, text=t, created="") for i, t in zip("abc", said, strict=True))
+    >>> texts = ["Marta's car is a Volvo.", "Marta likes chess.", "Marta's car is a Fiat."]
+    >>> first, second, new = (Engram(id=i, text=t, created="") for i, t in zip("abc", texts, strict=True))
     >>> embedder = load_embedder("hash")
     >>> view = Statements([first, second], embedder)
     >>> op = KeepMeUpdated().place(view, new, embedder)
@@ -131,10 +131,12 @@ class KeepMeUpdated:
         self.window = window
         self.weights = dict(weights)
 
-    def reconcile(self, view: Kept, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None) -> list[Op]:
-        """The operations with additions turned into replacements, one after the other; others pass through unchanged.
+    def reconcile(
+        self, view: StoreView, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None
+    ) -> list[Op]:
+        """The operations with additions turned into replacements, in their order; others pass through unchanged.
 
-        `view` is the store; no `subject` is asked.
+        `view` is the store; no `subject` is used.
         """
         present = Present(view)
         for op in ops:
@@ -145,7 +147,7 @@ class KeepMeUpdated:
         return present.ops
 
     def place(self, view: View, draft: Engram, embedder: Embedder) -> Op:
-        """What becomes of one new engram; what is no single statement (or a question) is added as it is."""
+        """The operation for a new engram; an engram that is no single statement, or a question, is added as it is."""
         if not is_statement(draft):
             return Op(kind="add", engram=draft)
         known, features = self.features(view, draft, embedder)
@@ -172,12 +174,12 @@ class KeepMeUpdated:
         for (e, shared), line in zip(known, lines, strict=True):
             own, frame = parts(draft.text, shared)
             framed = _vector(embedder, frame)
-            told = [parts(x.text, shared) for x in line]
+            split = [parts(x.text, shared) for x in line]
             value = parts(e.text, shared)[0]
             rows.append(
                 {
                     "text": max(alike.get(x.id, 0.0) for x in line),
-                    "frame": max(float(framed @ _vector(embedder, f)) for _, f in told),
+                    "frame": max(float(framed @ _vector(embedder, f)) for _, f in split),
                     "value": float(_vector(embedder, own) @ _vector(embedder, value)),
                     "kind of value": float(_kind(own) == _kind(value)),
                     "says so": says_so,
@@ -211,7 +213,7 @@ class Statements:
             self.keep(Op(kind="add", engram=e))
 
     def keep(self, op: Op) -> None:
-        """Carry out one operation."""
+        """Carry out an operation."""
         if op.engram is None:
             return
         if op.target is not None and op.kind in ("replace", "delete"):
@@ -227,35 +229,35 @@ class Statements:
         return sorted(own, key=lambda e: -float(vector @ _vector(self.embedder, e.text)))[:k]
 
     def line(self, engram: Engram) -> list[Engram]:
-        """What was said under the same key, the engram included."""
+        """The statements under the same key, the engram included."""
         return self.lines[engram.id]
 
     def cosine(self, vector: Vector, ids: Sequence[str]) -> dict[str, float]:
         """How alike these statements are to a vector."""
-        told = {e.id: e for line in self.lines.values() for e in line}
-        return {i: float(vector @ _vector(self.embedder, told[i].text)) for i in ids if i in told}
+        engrams = {e.id: e for line in self.lines.values() for e in line}
+        return {i: float(vector @ _vector(self.embedder, engrams[i].text)) for i in ids if i in engrams}
 
 
 def is_statement(engram: Engram) -> bool:
-    """Whether an engram says one thing: a sentence of at most 40 words that does not ask."""
+    """Whether an engram is a single statement: a sentence of at most 40 words that is no question."""
     text = engram.text.strip()
     if engram.question or len(text) > 400 or "\n" in text or text.endswith("?"):
         return False
     return len(text.split()) <= LONGEST and len(sentences(text)) == 1
 
 
-def subject(one: Engram, other: Engram) -> tuple[str, ...] | None:
+def subject(first: Engram, other: Engram) -> tuple[str, ...] | None:
     """What two statements are both about: names that both hold, () for a common "I" or none, None when they differ.
 
-    A shared name counts where one of the two begins with it; else it is what they say of two subjects.
+    A shared name counts where either of the two begins with it; else both state it of other subjects.
     """
-    a, b = names(one.text), names(other.text)
+    a, b = names(first.text), names(other.text)
     shared = tuple(n for n in a if n in b)
     if shared:
         return shared if a[0] in shared or b[0] in shared else None
-    both_speak = bool(_FIRST.search(one.text)) and bool(_FIRST.search(other.text))
+    both_speak = bool(_FIRST.search(first.text)) and bool(_FIRST.search(other.text))
     if both_speak:
-        return () if one.speaker == other.speaker else None
+        return () if first.speaker == other.speaker else None
     return () if not a and not b else None
 
 
@@ -285,8 +287,8 @@ def _kind(value: str) -> str:
 
 
 def _vector(embedder: Embedder, text: str) -> Vector:
-    told: Any = embedder
-    return _encoded(told, text)
+    encoder: Any = embedder
+    return _encoded(encoder, text)
 
 
 @lru_cache(maxsize=20_000)

@@ -1,4 +1,4 @@
-"""What holds now, of a store and of what is about to be stored: how an updater sees statements one after the other."""
+"""What holds now, in a store and in operations not yet carried out: an updater's view of statements in their order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from byheart.core.protocols import Where
 from byheart.core.records import Engram, Op
-from byheart.recall.retrieve.candidates import Where
 
 Vectors = NDArray[np.float32]
 
 
-class Kept(Protocol):
-    """What is needed of a store."""
+class StoreView(Protocol):
+    """What updaters read of a store."""
 
     def dense(
         self, vector: ArrayLike, k: int, at: str | None = None, where: Where = None
@@ -31,14 +31,14 @@ class Kept(Protocol):
 class Present:
     """The active statements of a store with those that operations are about to add.
 
-    What replaces another takes its key; one that had none lends its id for a key, after a "#".
+    A statement that replaces another takes its key; a statement without a key lends its id for a key, after a "#".
 
     Parameters
     ----------
-    store: where statements are kept.
+    store: what has the statements.
     """
 
-    def __init__(self, store: Kept) -> None:
+    def __init__(self, store: StoreView) -> None:
         self.store = store
         self.ops: list[Op] = []
         self.vectors: list[Vectors] = []
@@ -46,12 +46,12 @@ class Present:
         self.keys: dict[str, str] = {}
 
     def keep(self, op: Op, vector: Vectors) -> Op:
-        """Take in what becomes of a new statement; gives the operation with the key under which it is kept."""
+        """Take in the operation for a new statement; gives the operation with the key under which it is stored."""
         engram = op.engram
         if op.kind == "replace" and op.target is not None and engram is not None:
             self.replaced.add(op.target)
-            told = {"key": self._key(op.target), "parents": (op.target,)}
-            op = op.model_copy(update={"engram": engram.model_copy(update=told)})
+            changes = {"key": self._key(op.target), "parents": (op.target,)}
+            op = op.model_copy(update={"engram": engram.model_copy(update=changes)})
         self.ops.append(op)
         self.vectors.append(vector)
         return op
@@ -69,7 +69,7 @@ class Present:
         return [e for _, e in scored if e.id not in self.replaced][:k]
 
     def line(self, engram: Engram) -> list[Engram]:
-        """What was said under the same key, the engram included."""
+        """The statements under the same key, the engram included."""
         key = engram.key or self.keys.get(engram.id)
         if key is None:
             return [engram]

@@ -17,14 +17,14 @@ from byheart.core.errors import BadInput
 from byheart.core.protocols import Embedder, Subject
 from byheart.core.records import Engram, Op
 from byheart.recall.read.evidence import content
-from byheart.recall.update.present import Kept
+from byheart.recall.update.present import StoreView
 
 Actions = Mapping[str, tuple[float, int]]
 """For each action Q, and N, how often it was updated."""
 
 
 class Exemplar(NamedTuple):
-    """A kept moment: how alike it is to the present one, its best action if that was worth something, its bad ones."""
+    """A stored moment: how alike it is to the present, its best action if that was worth something, its bad actions."""
 
     engram: Engram
     alike: float
@@ -79,8 +79,8 @@ class Rememberer:
     >>> with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="hash") as memory:
     ...     step = {"task": "bring tea", "observation": "a door", "action": "open", "reward": 1.0}
     ...     _ = memory.remember([{"text": "bring tea: a door", "source": "a try", **step}], update="rememberer")
-    ...     asked = "bring tea", "a door", ["open", "knock"]
-    ...     [round(s) for s in memory.methods.get("rememberer").weigh(memory.store, memory.embedder, *asked)]
+    ...     moment = "bring tea", "a door", ["open", "knock"]
+    ...     [round(s) for s in memory.methods.get("rememberer").weigh(memory.store, memory.embedder, *moment)]
     [8, 0]
     >>> learner = Rememberer(steps=2, gamma=0.5)
     >>> learner.target([1.0, 1.0, 4.0], 0, 8.0), learner.target([1.0, 1.0, 4.0], 1, 8.0)
@@ -114,10 +114,12 @@ class Rememberer:
         self.steps, self.gamma, self.shown, self.weight = steps, gamma, shown, weight
         self.pool, self.negative, self.trust = pool, negative, trust
 
-    def reconcile(self, view: Kept, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None) -> list[Op]:
+    def reconcile(
+        self, view: StoreView, ops: Sequence[Op], embedder: Embedder, subject: Subject | None = None
+    ) -> list[Op]:
         """The operations with episodes as additions to and replacements of moments; others pass through unchanged.
 
-        Nothing is embedded and no `subject` is asked.
+        Nothing is embedded and no `subject` is used.
         """
         out: list[Op] = []
         places: dict[tuple[str, str | None], int] = {}
@@ -140,48 +142,48 @@ class Rememberer:
         return gained + (gamma**n * best if t + n < len(rewards) else 0.0)
 
     def _learn(
-        self, view: Kept, steps: Sequence[_Step], out: list[Op], places: dict[tuple[str, str | None], int]
+        self, view: StoreView, steps: Sequence[_Step], out: list[Op], places: dict[tuple[str, str | None], int]
     ) -> None:
-        """Update the moments of one episode in the order of its steps; `places` says which operation keeps which."""
+        """Update the moments of an episode in the order of its steps; `places` gives the operation that stores each."""
         rewards = [s.reward for s in steps]
 
-        def kept(step: _Step) -> Actions:
+        def experience(step: _Step) -> Actions:
             place = places.get((step.key, step.draft.owner))
-            engram = out[place].engram if place is not None else _kept(view, step.key, step.draft.owner)
+            engram = out[place].engram if place is not None else _moment_of(view, step.key, step.draft.owner)
             return actions(engram) if engram else {}
 
         for t, step in enumerate(steps):
             later = steps[t + self.steps] if t + self.steps < len(steps) else None
-            best = max((q for q, _ in kept(later).values()), default=0.0) if later else 0.0
+            best = max((q for q, _ in experience(later).values()), default=0.0) if later else 0.0
             wanted = self.target(rewards, t, best)
-            known = dict(kept(step))
+            known = dict(experience(step))
             q, count = known.get(step.action, (0.0, 0))
             known[step.action] = (q + (wanted - q) / (count + 1), count + 1)
             place = places.get((step.key, step.draft.owner))
             if place is None:
-                old = _kept(view, step.key, step.draft.owner)
+                old = _moment_of(view, step.key, step.draft.owner)
                 places[step.key, step.draft.owner] = len(out)
                 made = Op(kind="replace" if old else "add", target=old.id if old else None, reason="experience")
                 out.append(made.model_copy(update={"engram": _moment(step, known, old)}))
             else:
                 engram = out[place].engram
                 assert engram is not None
-                told = {**engram.metadata, "actions": known}
-                out[place] = out[place].model_copy(update={"engram": engram.model_copy(update={"metadata": told})})
+                metadata = {**engram.metadata, "actions": known}
+                out[place] = out[place].model_copy(update={"engram": engram.model_copy(update={"metadata": metadata})})
 
     def exemplars(
-        self, view: Kept, embedder: Embedder, task: str, observation: str, owner: str | None = None
+        self, view: StoreView, embedder: Embedder, task: str, observation: str, owner: str | None = None
     ) -> list[Exemplar]:
-        """The moments most alike to this one, the most alike first; of two alike the one that was met more often."""
-        asked = np.asarray(embedder.encode([f"{task}\n{observation}", task, observation]), np.float64)
-        near = view.get([i for i, _ in view.dense(asked[0], self.pool, None, {"owner": owner})])
+        """The moments most alike to this, the most alike first; of two equally alike the more frequent first."""
+        vectors = np.asarray(embedder.encode([f"{task}\n{observation}", task, observation]), np.float64)
+        near = view.get([i for i, _ in view.dense(vectors[0], self.pool, None, {"owner": owner})])
         near = [e for e in near if actions(e)]
         if not near:
             return []
         tasks = [str(e.metadata["task"]) for e in near]
         seen = [carried(str(e.metadata["observation"]), own, task) for e, own in zip(near, tasks, strict=True)]
         by_task, by_sight = (
-            np.asarray(embedder.encode(t), np.float64) @ v for t, v in ((tasks, asked[1]), (seen, asked[2]))
+            np.asarray(embedder.encode(t), np.float64) @ v for t, v in ((tasks, vectors[1]), (seen, vectors[2]))
         )
         alike = self.weight * by_task + (1 - self.weight) * by_sight
         order = sorted(range(len(near)), key=lambda n: (-alike[n], -sum(c for _, c in actions(near[n]).values())))
@@ -196,7 +198,7 @@ class Rememberer:
 
     def weigh(
         self,
-        view: Kept,
+        view: StoreView,
         embedder: Embedder,
         task: str,
         observation: str,
@@ -206,88 +208,88 @@ class Rememberer:
     ) -> list[float]:
         """A score for each action that there is now: how likely it seems (nats) and what experience says of it.
 
-        Experience adds `trust` times how alike the moment is, times Q for its best action and -1 for a bad one; of two
-        moments that tell of one action the more alike counts.
+        Experience adds `trust` times how alike the moment is, times Q for its best action and -1 for a bad action; of
+        two moments with the same action the more alike counts.
         """
         shown = self.exemplars(view, embedder, task, observation, owner)
-        told: dict[str, float] = {}
+        weights: dict[str, float] = {}
         for e in shown:
             own = str(e.engram.metadata["task"])
             for action in e.bad:
-                told.setdefault(carried(action, own, task), -e.alike)
+                weights.setdefault(carried(action, own, task), -e.alike)
             if e.best is not None:
-                told.setdefault(carried(e.best[0], own, task), e.alike * e.best[1])
+                weights.setdefault(carried(e.best[0], own, task), e.alike * e.best[1])
         if subject is None:
             wanted = content(task)
             seems = [float(len(content(c) & wanted)) for c in choices]
         else:
             scored = subject.score([(self.prompt(shown, task, observation, choices), c) for c in choices])
             seems = [math.fsum(s) / max(1, len(s)) for s in scored]
-        return [s + self.trust * told.get(c, 0.0) for s, c in zip(seems, choices, strict=True)]
+        return [s + self.trust * weights.get(c, 0.0) for s, c in zip(seems, choices, strict=True)]
 
     def prompt(
         self, shown: Sequence[Exemplar], task: str, observation: str, choices: Sequence[str]
     ) -> list[dict[str, str]]:
-        """What a language model is asked: the exemplars with good and bad actions, then the present moment."""
-        told = []
+        """The prompt for a language model: the exemplars with good and bad actions, then the present moment."""
+        parts = []
         for e in shown:
             lines = [f"Task: {e.engram.metadata['task']}", str(e.engram.metadata["observation"])]
             lines += [f"Good action: {e.best[0]} (worth {e.best[1]:.2f})"] if e.best else []
             lines += [f"Bad actions: {'; '.join(e.bad)}"] if e.bad else []
-            told.append("\n".join(lines))
+            parts.append("\n".join(lines))
         now = f"Task: {task}\n{observation}\nPossible actions: {'; '.join(choices)}\nReply with the best action alone."
-        return [{"role": "user", "content": "\n\n".join([*told, now])}]
+        return [{"role": "user", "content": "\n\n".join([*parts, now])}]
 
 
 def carried(text: str, task: str, to: str) -> str:
-    """A text of one task in the words of another: words that stand where the other has others give way to those.
+    """A text about a task in the words of another task: words that the other task has others for are replaced by those.
 
     >>> carried("go to the cellar", "Bring the mug to the cellar.", "Bring the lamp to the attic.")
     'go to the attic'
     """
-    one, other = (re.findall(r"\w+", t) for t in (task, to))
-    parts = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+    before, other = (re.findall(r"\w+", t) for t in (task, to))
+    parts = SequenceMatcher(None, before, other, autojunk=False).get_opcodes()
     new = {
         a: b
         for tag, i, j, k, end in parts
         if tag == "replace" and j - i == end - k
-        for a, b in zip(one[i:j], other[k:end], strict=True)
+        for a, b in zip(before[i:j], other[k:end], strict=True)
     }
     return re.sub(r"\w+", lambda word: new.get(word[0], word[0]), text)
 
 
 def moment(task: str, observation: str) -> str:
-    """The key under which the experience of one moment is kept."""
+    """The key under which the experience of a moment is stored."""
     return "moment " + blake2b(f"{task}\0{observation}".encode("utf-8", "replace"), digest_size=12).hexdigest()
 
 
 def actions(engram: Engram) -> Actions:
     """What an engram says of actions: Q and N of each; empty when it is no experience."""
-    told = engram.metadata.get("actions")
-    if not isinstance(told, dict) or "task" not in engram.metadata or "observation" not in engram.metadata:
+    stored = engram.metadata.get("actions")
+    if not isinstance(stored, dict) or "task" not in engram.metadata or "observation" not in engram.metadata:
         return {}
-    return {str(a): (float(q), int(n)) for a, (q, n) in told.items()}
+    return {str(a): (float(q), int(n)) for a, (q, n) in stored.items()}
 
 
 def _step(op: Op) -> _Step | None:
     """The step that an addition brings, or None."""
     if op.kind != "add" or op.engram is None:
         return None
-    told = op.engram.metadata
-    words = [told.get(name) for name in ("task", "observation", "action")]
-    reward = told.get("reward")
+    metadata = op.engram.metadata
+    words = [metadata.get(name) for name in ("task", "observation", "action")]
+    reward = metadata.get("reward")
     if not all(isinstance(w, str) for w in words) or isinstance(reward, bool) or not isinstance(reward, int | float):
         return None
     return _Step(str(words[0]), str(words[1]), str(words[2]), float(reward), op.engram)
 
 
-def _kept(view: Kept, key: str, owner: str | None) -> Engram | None:
-    """The moment that is kept under a key now."""
+def _moment_of(view: StoreView, key: str, owner: str | None) -> Engram | None:
+    """The current moment under a key."""
     return next((e for e in reversed(view.keyed(key, owner)) if e.state == "active"), None)
 
 
 def _moment(step: _Step, known: Actions, old: Engram | None) -> Engram:
     """The engram that keeps a moment: of its task and its observation, with what is known of its actions."""
-    told = {"task": step.task, "observation": step.observation, "actions": dict(known)}
+    metadata = {"task": step.task, "observation": step.observation, "actions": dict(known)}
     more = {"key": step.key, "parents": (old.id,) if old else ()}
-    return step.draft.model_copy(update={"text": f"{step.task}\n{step.observation}", "metadata": told, **more})
+    return step.draft.model_copy(update={"text": f"{step.task}\n{step.observation}", "metadata": metadata, **more})

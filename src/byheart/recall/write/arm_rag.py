@@ -1,4 +1,4 @@
-"""ARM-RAG: how problems were solved is kept, and shown when one of the same structure is to be solved."""
+"""ARM-RAG: solutions of problems are stored, and shown for a new problem of the same structure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from byheart.recall.write.atomic_facts import made_from
 from byheart.recall.write.chunks import Chunks, Source
 from byheart.recall.write.verbs import PARTICIPLES, PAST, THIRD
 
-_ASKED = "Solve the problem step by step. End with: The answer is ...\n\n"
+_PROMPT = "Solve the problem step by step. End with: The answer is ...\n\n"
 _STRUCTURE = frozenset(
     (
         "a about add added adds after again all altogether also among an and another any apart are as at away back be "
@@ -44,14 +44,14 @@ _THINGS = "dax wug fep blick zav toma gorp kiv lum nesk pim rell sorb tiv vash y
 class ArmRAG:
     """Writes an engram for each solved problem: the problem, the reasoning that solved it, and the answer.
 
-    A frozen language model learns nothing from its successes. Kept, a chain of reasoning that led to the right answer
+    A frozen language model learns nothing from its successes. Stored, a chain of reasoning that led to the right answer
     is an example for the next problem. What sounds alike is often solved otherwise, so problems are compared after
     `obfuscate`: names and things give way to invented ones, and what is left is the structure.
 
         M = {(p, r, a) : r drawn from LM(p), answer(r) = a};  example for p' = argmax_p cos(o(p'), o(p))
 
     A problem is an entry with `question` and `answer`; its solution is its `rationale`, or what a `subject` writes.
-    What solves nothing is dropped; a passage that is no problem, and a problem that nobody solved, is kept as it is.
+    What solves nothing is dropped; a passage that is no problem, and a problem that nobody solved, stay as they are.
 
     `text` is problem and reasoning, `metadata["rationale"]` the reasoning alone, `metadata["of"]` the passage's number
     as `Chunks` counts. What is to be encoded is the problem (`keys`), what is to be searched by is `query`, and what
@@ -59,16 +59,16 @@ class ArmRAG:
 
     Parameters
     ----------
-    copies: solutions that a subject is asked for, of each problem. keep: right ones kept, of each problem.
-    temperature: of drawing them; with 0 one is asked for. tokens: the longest solution.
+    copies: solutions that a subject writes for each problem. keep: right solutions stored for each problem.
+    temperature: of drawing them; with 0 a single solution is written. tokens: the longest solution.
     obfuscated: whether `keys` and `query` are; off, problems are compared as they are.
 
     Departs from the paper: rules take the place of GPT-3.5 in obfuscation, and the invented words are given in the
-    order in which things are met, not at random, so that two problems of one structure become alike. The rationale is
-    no part of the key, and examples are compared with a query that is obfuscated alike.
+    order in which things are met, not at random, so that two problems of the same structure become alike. The rationale
+    is no part of the key, and examples are compared with a query that is obfuscated alike.
 
-    Nothing is learned but what is kept. Behind a `Memory` solved problems are found in their own words, because its
-    index has the texts: obfuscation is for an index of one's own, made of `keys` and asked by `query`.
+    Nothing is learned but the stored solutions. Behind a `Memory` solved problems match by their own words, because
+    its index has the texts: obfuscation is for an index of your own, made of `keys` and searched by `query`.
 
     >>> import tempfile
     >>> from byheart import Memory
@@ -117,8 +117,8 @@ class ArmRAG:
                 position = count.get(passage.source, 0)
                 count[passage.source] = position + 1
                 made = made_from(passage, text, position, rationale=rationale)
-                told = made.model_copy(update={"question": passage.question, "answer": passage.answer})
-                out.append(Op(kind="add", engram=told))
+                pair = made.model_copy(update={"question": passage.question, "answer": passage.answer})
+                out.append(Op(kind="add", engram=pair))
         return out
 
     def keys(self, engrams: Sequence[Engram]) -> list[str]:
@@ -131,9 +131,9 @@ class ArmRAG:
 
     @staticmethod
     def prompt(problem: str, solved: Sequence[str] = ()) -> str:
-        """What the solver reads: the texts of solved problems as they were found, the best last, then the new one."""
+        """The prompt for the solver: the texts of solved problems, the best last, then the new problem."""
         shown = "".join(f"Question: {text}\n\n" for text in reversed(solved))
-        return f"{_ASKED}{shown}Question: {problem}\nAnswer:"
+        return f"{_PROMPT}{shown}Question: {problem}\nAnswer:"
 
     def _solved(self, posed: Sequence[str], subject: Subject, seed: int) -> list[list[str]]:
         """For each problem what the subject wrote, in order, each once."""
@@ -170,7 +170,7 @@ def solution(text: str) -> str:
 
 
 def solves(rationale: str, answer: str) -> bool:
-    """Whether a solution ends in the answer: the last number where that is one, else the last sentence has its words.
+    """Whether a solution ends in the answer: its last number, or for other answers its last sentence, has it.
 
     >>> solves("3 * 4 = 12. The answer is 12.", "12"), solves("12 - 4 = 8", "12"), solves("So it is Ann.", "ann")
     (True, False, True)
@@ -180,15 +180,15 @@ def solves(rationale: str, answer: str) -> bool:
     if re.fullmatch(r"-?\d+(\.\d+)?", wanted):
         return bool(numbers) and float(numbers[-1]) == float(wanted)
     last = re.split(r"[.!?]\s", rationale.strip())[-1].casefold()
-    said, right = (" ".join(re.findall(r"\w+", t)) for t in (last, wanted))
-    return bool(right) and f" {right} " in f" {said} "
+    result, right = (" ".join(re.findall(r"\w+", t)) for t in (last, wanted))
+    return bool(right) and f" {right} " in f" {result} "
 
 
 def obfuscate(text: str) -> str:
     """A problem with its names and things replaced by invented ones, in the order they are met.
 
-    A thing is what is neither a number, a word of structure (how many, each, twice, ...) nor a known verb; words of one
-    thing that stand together count as one, and keep an "s" of the plural.
+    A thing is what is neither a number, a word of structure (how many, each, twice, ...) nor a known verb; adjacent
+    words of a thing count as one word, and keep an "s" of the plural.
 
     >>> obfuscate("At the mill 12 sacks of fresh flour arrive. How many sacks arrive?")
     'At the dax 12 wugs of fep arrive. How many wugs arrive?'
@@ -219,7 +219,7 @@ def obfuscate(text: str) -> str:
 
 
 def _kind(word: str, before: str, start: bool) -> str:
-    """Whether a word is a name, a thing, or to be kept."""
+    """Whether a word is a name, a thing, or stays."""
     low = word.lower().replace("’", "'")
     if not word[0].isalpha() or low in _STRUCTURE:
         return "kept"

@@ -1,4 +1,4 @@
-"""Atomic facts: a text as short statements that each say one thing and name what it is about."""
+"""Atomic facts: a text as short statements that each state a single fact and name its subject."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from byheart.recall.sentences import sentences
 from byheart.recall.write.chunks import Chunks, Source
 from byheart.recall.write.clauses import PERSON, clauses, stands_for
 
-_ASKED = (
+_PROMPT = (
     "List every fact of the text below, one a line, as: what it is about | what is said of it. Use full names instead "
     "of pronouns, and only what the text says.\n\n"
 )
 
 _SOMEONE = re.compile(r"(He|She|His|Her)\b")
-Told = tuple[Engram, str, str]
+Row = tuple[Engram, str, str]
 """A passage, a fact from it, and what that is about."""
 
 
 class AtomicFacts:
-    """Writes one engram for each thing that a text says, with its subject named, instead of passages.
+    """Writes an engram for each fact of a text, with its subject named, instead of passages.
 
-    A passage holds ten facts of which a question wants one, and the reader's context is filled with the other nine. A
+    A passage holds ten facts, a question wants one of them, and the reader's context is filled with the other nine. A
     fact by itself is short, and it can be understood alone if what a pronoun or a heading stood for is put into it. So
     more answers fit into the same number of tokens.
 
         passage -> sentences -> clauses;  fact = entity + description
 
     A clause begins where a sentence has another subject or verb (`recall.write.clauses`). A pronoun at the start gives
-    way to the last subject; where the subject is not told, or is a common noun, the heading stands before the fact. An
-    item of a list, a row of a table, a line of code is one fact. Every word of a fact stands in the source.
+    way to the last subject; where the subject is not stated, or is a common noun, the heading stands before the fact.
+    An item of a list, a row of a table, a line of code is a fact. Every word of a fact stands in the source.
 
     `metadata` holds `entity` (what the fact is about), `heading`, and `of`, the number of the passage that it is from,
     as `Chunks` counts them; `source` and `position` say its place among the facts of its source.
 
     Parameters
     ----------
-    longest: words above which a sentence is kept whole.
+    longest: words above which a sentence stays whole.
 
     Departs from the paper: rules take the place of the language model, which there first writes questions about a
     passage, answers them by entity-description pairs, and is sampled several times; with a `subject` it is asked once
@@ -70,9 +70,9 @@ class AtomicFacts:
         groups: dict[str | None, list[Engram]] = {}
         for passage in Chunks().write(source):
             groups.setdefault(passage.source, []).append(passage)
-        told = by_subject(list(groups.values()), subject) if subject is not None else [[] for _ in groups]
+        by_model = by_subject(list(groups.values()), subject) if subject is not None else [[] for _ in groups]
         out: list[Op] = []
-        for passages, facts in zip(groups.values(), told, strict=True):
+        for passages, facts in zip(groups.values(), by_model, strict=True):
             known: set[str] = set()
             for passage, text, entity in facts or self.by_rule(passages):
                 if text.casefold() not in known:
@@ -80,8 +80,8 @@ class AtomicFacts:
                     known.add(text.casefold())
         return out
 
-    def by_rule(self, passages: Sequence[Engram]) -> Iterator[Told]:
-        """The facts of one source's passages; what a pronoun means holds as long as the heading does."""
+    def by_rule(self, passages: Sequence[Engram]) -> Iterator[Row]:
+        """The facts of a source's passages; the meaning of a pronoun holds as long as the heading does."""
         last, before = "", None
         for passage in passages:
             heading = passage.metadata.get("heading")
@@ -152,13 +152,13 @@ def made_from(passage: Engram, text: str, position: int, **metadata: str) -> Eng
     )
 
 
-def by_subject(groups: Sequence[Sequence[Engram]], subject: Subject) -> list[list[Told]]:
-    """Facts that a language model finds, one request for the passages of each source; they count to the first one."""
-    prompts = [[{"role": "user", "content": _ASKED + "\n\n".join(e.text for e in group)}] for group in groups]
-    out: list[list[Told]] = []
+def by_subject(groups: Sequence[Sequence[Engram]], subject: Subject) -> list[list[Row]]:
+    """Facts that a language model lists, in a request for each source; they belong to its first passage."""
+    prompts = [[{"role": "user", "content": _PROMPT + "\n\n".join(e.text for e in group)}] for group in groups]
+    out: list[list[Row]] = []
     for group, reply in zip(groups, subject.generate(prompts, max_tokens=1024), strict=True):
-        found = re.findall(r"^[\s*•-]*(?:\d+[.)])? *([^|\n]+?) *\| *([^|\n]+?)\s*$", _clean(reply[0].text), re.M)
-        out.append([(group[0], said if entity in said else f"{entity}: {said}", entity) for entity, said in found])
+        rows = re.findall(r"^[\s*•-]*(?:\d+[.)])? *([^|\n]+?) *\| *([^|\n]+?)\s*$", _clean(reply[0].text), re.M)
+        out.append([(group[0], fact if entity in fact else f"{entity}: {fact}", entity) for entity, fact in rows])
     return out
 
 

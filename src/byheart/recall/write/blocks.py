@@ -18,9 +18,9 @@ _ROW = re.compile(r"^\s*\|.*\|\s*$")
 
 @dataclass(frozen=True)
 class Block:
-    """A stretch of text under one heading path, in units that may not be split.
+    """A stretch of text under a heading path, in units that may not be split.
 
-    `units` are sentences of a paragraph, items of a list, rows of a table, or one whole code block;
+    `units` are sentences of a paragraph, items of a list, rows of a table, or a whole code block;
     `join` goes between them; `head` (a table's header) is repeated where the block is split.
     """
 
@@ -69,9 +69,9 @@ def blocks(text: str) -> Iterator[Block]:
 
 def _heading(lines: list[str], at: int) -> tuple[int, str, int]:
     """Level, title and lines used by a heading at this line; 0 lines when there is none."""
-    found = _HEADING.match(lines[at])
-    if found:
-        return len(found[1]), _plain(found[2]), 1
+    match = _HEADING.match(lines[at])
+    if match:
+        return len(match[1]), _plain(match[2]), 1
     line = lines[at].strip()
     alone = at == 0 or not lines[at - 1].strip()
     if line and alone and at + 1 < len(lines) and not _ITEM.match(line) and not _ROW.match(line):
@@ -106,7 +106,7 @@ def _end(lines: list[str], at: int) -> int:
 
 
 def _items(lines: list[str]) -> Iterator[str]:
-    """The items of a list, continuation lines joined, indentation kept."""
+    """The items of a list, continuation lines joined, with their indentation."""
     item = ""
     for line in lines:
         if _ITEM.match(line):

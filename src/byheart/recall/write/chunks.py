@@ -27,11 +27,11 @@ Source = str | Path | Mapping[str, Any] | Sequence["str | Path | Mapping[str, An
 class Chunks:
     """Passages short enough to cite and to read in a small context, long enough to stand alone.
 
-    Sections are kept apart: a passage never crosses a heading. Within one, sentences, list items
+    A passage never crosses a heading. Within a section, sentences, list items
     and table rows are packed until the next would pass `longest`, or a block ends and `enough` is
     reached; none of them is ever split. The headings above stand before the text, as "A > B", and
     in `metadata["heading"]`, so that a question in the heading's words finds the passage. A text of
-    at most `longest` words without headings is kept as it is.
+    at most `longest` words without headings stays as it is.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class Chunks:
     def write(self, source: Source) -> list[Engram]:
         """Engrams with fresh ids, in order, positions numbered within each source.
 
-        A `Path` is a file. A string is a file when it exists, ends like one (.md, .txt, ...) or has
+        A `Path` is a file. A string is a file when it exists, ends like a file (.md, .txt, ...) or has
         a path separator and no white space; else it is a text. In a list, a string is a file only
-        when it ends like one. A mapping has `text` (or `question` and `answer`) and may have
+        when it ends like a file. A mapping has `text` (or `question` and `answer`) and may have
         `source`, `speaker`, `owner`, `key`, `at`, `valid_from`, `valid_to`; its other keys are metadata.
         Raises `BadInput` for what is missing, empty, binary, malformed or of another type.
         """
@@ -68,7 +68,7 @@ class Chunks:
             except ValidationError as error:
                 first = error.errors()[0]
                 name, value = first["loc"][0], first["input"]
-                raise BadInput(f"{name}={value!r} cannot be kept: {first['msg']}; mend it or leave it out") from error
+                raise BadInput(f"{name}={value!r} cannot be stored: {first['msg']}; mend it or leave it out") from error
         return made
 
     def _drafts(self, source: Any) -> Iterator[dict[str, Any]]:
@@ -101,24 +101,24 @@ class Chunks:
             raise BadInput(f"{name} is a {type(entry).__name__}; give a text, or a dict with 'text'")
 
     def _mapping(self, entry: Mapping[str, Any], name: str, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        told = dict(entry)
-        fields = {**given, **{k: told.pop(k) for k in _FIELDS if k in told}}
+        rest = dict(entry)
+        fields = {**given, **{k: rest.pop(k) for k in _FIELDS if k in rest}}
         for key, value in fields.items():
             if value is not None and not isinstance(value, str):
                 raise BadInput(f"{name} has {key}={value!r}, a {type(value).__name__}; give a string")
         for key in ("at", "valid_from", "valid_to"):
             _check_time(name, key, fields.get(key))
-        text = told.pop("text", None)
+        text = rest.pop("text", None)
         if text is None and fields.get("question") and fields.get("answer"):
             text = f"{fields['question']} {fields['answer']}"
         if not isinstance(text, str) or not text.strip():
             raise BadInput(
                 f"{name} has text={text!r}; give it a 'text' with some words (keys: {', '.join(map(str, entry))})"
             )
-        more = told.pop("metadata", None)
+        more = rest.pop("metadata", None)
         if more is not None and not isinstance(more, Mapping):
             raise BadInput(f"{name} has metadata={more!r}; give a dict")
-        fields["metadata"] = {**given.get("metadata", {}), **(more or {}), **{str(k): v for k, v in told.items()}}
+        fields["metadata"] = {**given.get("metadata", {}), **(more or {}), **{str(k): v for k, v in rest.items()}}
         yield from self._text(text, fields)
 
     def _file(self, path: Path) -> Iterator[dict[str, Any]]:
@@ -129,8 +129,8 @@ class Chunks:
                 if line.strip():
                     yield from self._json(_parse(line, f"{path}, line {n}"), f"{path}, line {n}", given)
         elif path.suffix == ".json":
-            told = _parse(text, str(path))
-            for n, entry in enumerate(told if isinstance(told, list) else [told]):
+            parsed = _parse(text, str(path))
+            for n, entry in enumerate(parsed if isinstance(parsed, list) else [parsed]):
                 yield from self._json(entry, f"{path}, entry {n}", given)
         else:
             yield from self._text(text, given)
@@ -150,21 +150,21 @@ class Chunks:
         if "\0" in text:
             raise BadInput(f"the text has a NUL character after {text[: text.index(chr(0))][-20:]!r}; remove it")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        found = list(blocks(text))
-        plain = all(not b.heading and b.kind != "bare" for b in found)
-        if not found or (plain and len(text.split()) <= self.longest):
+        parts = list(blocks(text))
+        plain = all(not b.heading and b.kind != "bare" for b in parts)
+        if not parts or (plain and len(text.split()) <= self.longest):
             yield {**given, "text": text.strip()}
             return
-        for heading, body in self._pack(found):
+        for heading, body in self._pack(parts):
             title = " > ".join(heading)
             metadata = {**given.get("metadata", {}), **({"heading": title} if title else {})}
             yield {**given, "text": f"{title}\n{body}" if title else body, "metadata": metadata}
 
-    def _pack(self, found: list[Block]) -> Iterator[tuple[tuple[str, ...], str]]:
+    def _pack(self, parts: list[Block]) -> Iterator[tuple[tuple[str, ...], str]]:
         """Heading path and text of each passage."""
         heading: tuple[str, ...] = ()
         body, size = "", 0
-        for block in found:
+        for block in parts:
             if body and (block.heading != heading or (size >= self.enough and not body.endswith(":"))):
                 yield heading, body
                 body, size = "", 0
@@ -200,7 +200,7 @@ def _ends_like_a_file(text: str) -> bool:
 
 
 def _read(path: Path) -> str:
-    """The text of a file, or why it cannot be one."""
+    """The text of a file; `BadInput` says why it cannot be read."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:

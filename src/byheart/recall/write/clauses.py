@@ -1,4 +1,4 @@
-"""Cutting an English sentence into clauses that each say one thing and name what they are about, by rules."""
+"""Cutting an English sentence into clauses that each state a single fact and name its subject, by rules."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Clause:
 
 
 def clauses(sentence: str, last: str = "") -> list[Clause]:
-    """The clauses of a sentence; a pronoun that one begins with gives way to `last`, the subject before it.
+    """The clauses of a sentence; a pronoun at the start of a clause is replaced by `last`, the subject before it.
 
-    Cut is where a clause with its own subject begins, where a second verb shares the first one's, and around an aside
-    after the subject. Questions and quotations are left whole.
+    Cut is where a clause with its own subject begins, where a second verb shares the first verb's subject, and around
+    an aside after the subject. Questions and quotations are left whole.
 
     >>> [c.text for c in clauses("She runs the Heron and sells tea, but her dog is called Bo.", "Marta Kask")]
     ['Marta Kask runs the Heron.', 'Marta Kask sells tea.', "Marta Kask's dog is called Bo."]
@@ -53,7 +53,7 @@ def clauses(sentence: str, last: str = "") -> list[Clause]:
     for part in _beside(body) or _independent(body):
         named = _named(part, last)
         who = subject(named) or _apposed(named)
-        out += [Clause(f"{_upper(one)}{end or '.'}", who) for one in _sharing(named, who)]
+        out += [Clause(f"{_upper(clause_part)}{end or '.'}", who) for clause_part in _sharing(named, who)]
         last = stands_for(who) or last
     return out
 
@@ -69,13 +69,13 @@ def subject(clause: str) -> str:
         return ""
     for n, word in enumerate(words[1:8], 1):
         if word in VERBS:
-            found = " ".join(words[:n])
-            return found if len(words) > n + 1 and not re.search("[,:;]", found) else ""
+            start = " ".join(words[:n])
+            return start if len(words) > n + 1 and not re.search("[,:;]", start) else ""
     return ""
 
 
 def triple(clause: str) -> tuple[str, str, str] | None:
-    """Subject, relation and object of a clause; None where its subject is not found.
+    """Subject, relation and object of a clause; None where it has no subject that the rules know.
 
     >>> triple("The old ferry was built by Anna Dallmer.")
     ('The old ferry', 'was built by', 'Anna Dallmer')
@@ -99,14 +99,14 @@ def stands_for(who: str) -> str:
     >>> stands_for("Marta Kask's dog"), stands_for("The old ferry")
     ('Marta Kask', 'The old ferry')
     """
-    found = PERSON.findall(re.sub(r"['\u2019]s\b", " ", re.sub(r"^(The|A|An) ", "", who)))
-    return found[-1] if found else who
+    people = PERSON.findall(re.sub(r"['\u2019]s\b", " ", re.sub(r"^(The|A|An) ", "", who)))
+    return people[-1] if people else who
 
 
 def _apposed(clause: str) -> str:
     """X of "X, a nurse, does"; else ""."""
-    found = re.match(r"([A-Z][\w' -]{0,60}), (?:an?|the) [^,]+, (\w+)", clause)
-    return found[1] if found and found[2] in VERBS and not _OPENER.match(clause) else ""
+    match = re.match(r"([A-Z][\w' -]{0,60}), (?:an?|the) [^,]+, (\w+)", clause)
+    return match[1] if match and match[2] in VERBS and not _OPENER.match(clause) else ""
 
 
 def _beside(body: str) -> list[str]:
@@ -114,8 +114,8 @@ def _beside(body: str) -> list[str]:
     aside = _ASIDE.fullmatch(body)
     if not aside or len(aside["who"].split()) > 6 or _PRONOUN.match(body) or _OPENER.match(body):
         return []
-    told = [aside["aside"], aside["rest"]]
-    return [f"{aside['who']} {t}" for t in told] if all(t.split()[0] in VERBS for t in told) else []
+    parts = [aside["aside"], aside["rest"]]
+    return [f"{aside['who']} {t}" for t in parts] if all(t.split()[0] in VERBS for t in parts) else []
 
 
 def _independent(body: str) -> list[str]:
@@ -140,18 +140,18 @@ def _independent(body: str) -> list[str]:
 
 def _named(clause: str, last: str) -> str:
     """The clause with the subject in the place of a pronoun at its start."""
-    found = _PRONOUN.match(clause)
-    if not found or not last:
+    pronoun = _PRONOUN.match(clause)
+    if not pronoun or not last:
         return clause
     place = bool(PLACES & set(last.split()))
     person = not place and bool(PERSON.fullmatch(last) or re.fullmatch(r"[A-Z]\w+", last))
-    if found[0].lower() in ("it", "its"):
+    if pronoun[0].lower() in ("it", "its"):
         if PERSON.fullmatch(last) and not place:
             return clause
     elif not person and not (re.match("(?:The|A|An) ", last) and last.lower().endswith(tuple(ROLES))):
         return clause
-    rest = clause[found.end() :]
-    if found[0].lower() in ("his", "her", "its"):
+    rest = clause[pronoun.end() :]
+    if pronoun[0].lower() in ("his", "her", "its"):
         return f"{last}'s{rest}"
     return f"{last}{rest}"
 

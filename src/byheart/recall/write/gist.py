@@ -21,10 +21,10 @@ def summaries(texts: Sequence[str], count: int = 3) -> list[str]:
     """
     out = []
     for text, weight in zip(texts, weights(texts), strict=True):
-        told = [(s, content(s)) for line in text.split("\n") for s in sentences(line)]
-        scored = [sum(weight.get(w, 0.0) for w in words) / math.sqrt(len(words) or 1) for _, words in told]
-        best = sorted(range(len(told)), key=lambda n: -scored[n])[:count]
-        out.append(" ".join(told[n][0] for n in sorted(best)) or text)
+        lines = [(s, content(s)) for line in text.split("\n") for s in sentences(line)]
+        scored = [sum(weight.get(w, 0.0) for w in words) / math.sqrt(len(words) or 1) for _, words in lines]
+        best = sorted(range(len(lines)), key=lambda n: -scored[n])[:count]
+        out.append(" ".join(lines[n][0] for n in sorted(best)) or text)
     return out
 
 
@@ -50,6 +50,6 @@ def weights(texts: Sequence[str]) -> list[dict[str, float]]:
 
     weight = n / (n + 1) * log((1 + N) / N_w), with n times in this text and in N_w of N texts
     """
-    found = [Counter(stem for word in re.findall(r"[^\W_]+", t) for stem in content(word)) for t in texts]
-    spread = Counter(stem for counts in found for stem in counts)
-    return [{s: n / (n + 1) * math.log((1 + len(texts)) / spread[s]) for s, n in counts.items()} for counts in found]
+    stems = [Counter(stem for word in re.findall(r"[^\W_]+", t) for stem in content(word)) for t in texts]
+    spread = Counter(stem for counts in stems for stem in counts)
+    return [{s: n / (n + 1) * math.log((1 + len(texts)) / spread[s]) for s, n in counts.items()} for counts in stems]

@@ -46,10 +46,11 @@ class Pairs:
     """Rules for the sentences that handbooks and reference pages are made of, and a cloze for the rest.
 
     A wrong question teaches and examines nonsense, so the rules take only what they can parse whole:
-    one clause, a known verb, a subject that is not a pronoun. Of another sentence of one clause the object is asked
-    for, if its subject can be told; every other of enough words becomes a cloze whose gap is its last phrase. A
-    question that has two answers in the document gives its place to clozes, and a cloze that has two is left out.
-    Sentences that lean on the one before (It, This, ...) are left out unless their heading says what they are about.
+    a single clause, a known verb, a subject that is not a pronoun. Of another sentence of a single clause the question
+    asks for the object, if its subject is clear; every other sentence of enough words becomes a cloze for its last
+    phrase. A question that has two answers in the document gives its place to clozes, and a cloze that has two is left
+    out. Sentences that lean on the sentence before (It, This, ...) are left out unless their heading says what they are
+    about.
 
     Parameters
     ----------
@@ -75,13 +76,15 @@ class Pairs:
         lower = {w for e in engrams for w in re.findall(r"(?<![.!?:] )(?<!^)\b[a-z][\w-]*", e.text)}
         made = [pair for engram in engrams for pair in self._engram(engram, frozenset(lower))]
         doubtful = _doubtful(made)
-        made = [one for p in made for one in (self._gap(p) if p.question.casefold() in doubtful else (p,))]
+        made = [
+            whole_pair for p in made for whole_pair in (self._gap(p) if p.question.casefold() in doubtful else (p,))
+        ]
         doubtful = _doubtful(made)
-        kept: dict[str, Pair] = {}
+        unique: dict[str, Pair] = {}
         for pair in made:
             if pair.kind == "given" or pair.question.casefold() not in doubtful:
-                kept.setdefault(pair.question.casefold(), pair)
-        return list(kept.values())
+                unique.setdefault(pair.question.casefold(), pair)
+        return list(unique.values())
 
     def _engram(self, engram: Engram, lower: frozenset[str]) -> Iterator[Pair]:
         if engram.question and engram.answer:
@@ -125,15 +128,15 @@ class Pairs:
             count = len(sentence.split())
             if count < 4 or count > self.longest or not sentence.endswith("."):
                 continue
-            found = [
+            made = [
                 Pair(q, a, sentence, engram, "question")
                 for q, a in questions.ask(sentence[:-1], lower)
                 if a in sentence
             ]
-            if not found and self.cloze != "never":
-                found = list(_of_object(sentence, engram))
-            yield from found
-            if self.cloze == "always" or (self.cloze == "fallback" and not found):
+            if not made and self.cloze != "never":
+                made = list(_of_object(sentence, engram))
+            yield from made
+            if self.cloze == "always" or (self.cloze == "fallback" and not made):
                 yield from self._gap(Pair("", "", sentence, engram, "cloze"), topic)
 
     def _row(self, columns: list[str], cells: list[str], line: str, engram: str, topic: str) -> Iterator[Pair]:
@@ -150,9 +153,9 @@ class Pairs:
         sentence = pair.statement
         if self.cloze == "never" or not sentence.endswith("."):
             return
-        found = _SPAN.match(sentence[:-1])
+        match = _SPAN.match(sentence[:-1])
         words = sentence[:-1].split()
-        lead, span = (found["lead"], found["span"]) if found else (" ".join(words[:-2]), " ".join(words[-2:]))
+        lead, span = (match["lead"], match["span"]) if match else (" ".join(words[:-2]), " ".join(words[-2:]))
         leans = questions.leans(sentence)
         if len(lead.split()) < 3 or (leans and not topic) or not re.search(r"\w", span):
             return
@@ -161,11 +164,11 @@ class Pairs:
 
 
 def _of_object(sentence: str, engram: str) -> Iterator[Pair]:
-    """The question for what a sentence of one clause says of its subject, where its words make one."""
-    told = triple(sentence) if questions.single(sentence[:-1]) else None
-    if told is None:
+    """The question for the object of a sentence of one clause, where its words make a question."""
+    parts = triple(sentence) if questions.single(sentence[:-1]) else None
+    if parts is None:
         return
-    who, relation, what = told
+    who, relation, what = parts
     middle = relation.split()[1:]
     if (
         not _SUBJECT.fullmatch(who)
@@ -173,7 +176,7 @@ def _of_object(sentence: str, engram: str) -> Iterator[Pair]:
         or not all(w in PARTICIPLES or w in PREPOSITIONS or w.endswith(("born", "ed", "ing")) for w in middle)
     ):
         return
-    question = questions.asks(*told)
+    question = questions.asks(*parts)
     if not question.endswith(" what?"):
         yield Pair(question, what, sentence, engram, "question")
 
@@ -184,4 +187,4 @@ def _doubtful(pairs: Sequence[Pair]) -> set[str]:
     for pair in pairs:
         if pair.kind != "given":
             answers.setdefault(pair.question.casefold(), set()).add(pair.answer.casefold())
-    return {question for question, told in answers.items() if len(told) > 1}
+    return {question for question, given in answers.items() if len(given) > 1}

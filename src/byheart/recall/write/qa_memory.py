@@ -1,4 +1,4 @@
-"""QA memory: a text as questions with their answers, found by how alike two questions are."""
+"""QA memory: a text as questions with their answers, searched by the likeness of questions."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from byheart.recall.write.clauses import triple
 from byheart.recall.write.pairs import Pairs
 from byheart.recall.write.questions import asks
 
-_ASKED = "Write a question for every fact of the text below, one a line, as: question | answer in words of the text\n\n"
+_PROMPT = (
+    "Write a question for every fact of the text below, one a line, as: question | answer in words of the text\n\n"
+)
 
-Told = tuple[Engram, str, str, str]
+Row = tuple[Engram, str, str, str]
 """A passage, a question, its answer, and the statement that both are from ("" where a model wrote them)."""
 
 
 class QAMemory:
     """Writes an engram for each question that a text answers; a new question is looked up among these.
 
-    A question is more like another wording of itself than like the passage that answers it, and what is found is the
+    A question is more like another wording of itself than like the passage that answers it, and the hit is the
     answer itself, so nothing needs to be read. A question that is written nowhere is answered in steps: what the
     first pair says goes into the next question (`recall.retrieve.iterative`).
 
         M = {(q, a)};  answer(x) = a of argmax_(q, a) cos(x, q)
 
-    Questions are those of `Pairs`, over the atomic facts of the text as well, so that no pronoun is left in them; one
-    for the object of each fact of subject, relation and object; and a sentence to complete where neither is found.
-    Answers are literal spans of the text or the subject in a pronoun's place. A question may have several answers.
+    Questions are those of `Pairs`, over the atomic facts of the text as well, so that no pronoun is left in them; a
+    question for the object of each fact of subject, relation and object; and a sentence to complete where there is
+    neither. Answers are literal spans of the text or the subject in a pronoun's place. A question may have several
+    answers.
 
     `text` is question and answer; what is to be encoded is the question alone (`keys`). `metadata` holds the
     `statement` and `of`, the passage's number as `Chunks` counts.
@@ -42,8 +45,8 @@ class QAMemory:
     longest: words that an answer may have.
 
     Departs from the paper: rules ask, where the paper has the 65 million questions of PAQ, which a trained model
-    wrote; and the pairs found are the answer, where the paper's T5 reads them and is trained through the search. A
-    `subject` is asked once for each source; pairs of it whose answer does not stand in the source are dropped, in
+    wrote; and the retrieved pairs are the answer, where the paper's T5 reads them and is trained through the search. A
+    `subject` writes once for each source; pairs of it whose answer does not stand in the source are dropped, in
     the manner of PAQ's filter, and where none is left the rules ask.
 
     >>> [op.engram.text for op in QAMemory().write("Marta Kask was born in Velm. She sells tea.")]
@@ -64,26 +67,26 @@ class QAMemory:
     def write(self, source: Source, subject: Subject | None = None) -> list[Op]:
         """Additions, source by source, no pair of a source twice. Takes and refuses what `Chunks` does.
 
-        A text of which nothing can be asked gives none.
+        A text without a question gives no pair.
         """
         groups: dict[str | None, list[Engram]] = {}
         for passage in Chunks().write(source):
             groups.setdefault(passage.source, []).append(passage)
-        told = _by_subject(list(groups.values()), subject) if subject is not None else [[] for _ in groups]
+        by_model = _by_subject(list(groups.values()), subject) if subject is not None else [[] for _ in groups]
         out: list[Op] = []
-        for passages, pairs in zip(groups.values(), told, strict=True):
+        for passages, pairs in zip(groups.values(), by_model, strict=True):
             known: set[tuple[str, str]] = set()
             for passage, question, answer, statement in pairs or self.by_rule(passages):
                 pair = (question.casefold(), answer.casefold())
                 if pair not in known and len(answer.split()) <= self.longest:
                     engram = made_from(passage, f"{question} {answer}", len(known), statement=statement)
-                    asked = engram.model_copy(update={"question": question, "answer": answer})
-                    out.append(Op(kind="add", engram=asked))
+                    with_pair = engram.model_copy(update={"question": question, "answer": answer})
+                    out.append(Op(kind="add", engram=with_pair))
                     known.add(pair)
         return out
 
-    def by_rule(self, passages: Sequence[Engram]) -> Iterator[Told]:
-        """The pairs of one source's passages: what Pairs asks of them, then of each fact."""
+    def by_rule(self, passages: Sequence[Engram]) -> Iterator[Row]:
+        """The pairs of a source's passages: those of `Pairs`, then those of each fact."""
         home = {e.id: e for e in passages}
         for pair in Pairs(cloze="never").write(passages):
             yield home[pair.engram], pair.question, pair.answer, pair.statement
@@ -93,9 +96,9 @@ class QAMemory:
         for pair in Pairs(cloze="never").write(plain):
             yield home[pair.engram], pair.question, pair.answer, pair.statement
         for fact in plain:
-            found = triple(fact.text)
-            if found and not re.search("[,;:] ", found[2]):
-                yield home[fact.id], asks(*found), found[2], fact.text
+            parts = triple(fact.text)
+            if parts and not re.search("[,;:] ", parts[2]):
+                yield home[fact.id], asks(*parts), parts[2], fact.text
             else:
                 for pair in Pairs().write([fact]):
                     yield home[fact.id], pair.question, pair.answer, pair.statement
@@ -106,13 +109,13 @@ def keys(engrams: Sequence[Engram]) -> list[str]:
     return [e.question or e.text for e in engrams]
 
 
-def _by_subject(groups: Sequence[Sequence[Engram]], subject: Subject) -> list[list[Told]]:
+def _by_subject(groups: Sequence[Sequence[Engram]], subject: Subject) -> list[list[Row]]:
     """Pairs that a language model writes for each source and that the source bears out; they count to its first."""
     texts = ["\n\n".join(e.text for e in group) for group in groups]
-    replies = subject.generate([[{"role": "user", "content": _ASKED + t}] for t in texts], max_tokens=1024)
-    out: list[list[Told]] = []
+    replies = subject.generate([[{"role": "user", "content": _PROMPT + t}] for t in texts], max_tokens=1024)
+    out: list[list[Row]] = []
     for group, text, reply in zip(groups, texts, replies, strict=True):
-        said = reply[0].text.encode("utf-8", "ignore").decode().replace("\0", "")
-        found = re.findall(r"^[\s*•-]*(?:\d+[.)])? *([^|\n]+\?) *\| *([^|\n]+?)[\s.]*$", said, re.M)
-        out.append([(group[0], q, a, "") for q, a in found if a.casefold() in text.casefold()])
+        clean = reply[0].text.encode("utf-8", "ignore").decode().replace("\0", "")
+        rows = re.findall(r"^[\s*•-]*(?:\d+[.)])? *([^|\n]+\?) *\| *([^|\n]+?)[\s.]*$", clean, re.M)
+        out.append([(group[0], q, a, "") for q, a in rows if a.casefold() in text.casefold()])
     return out

@@ -1,4 +1,4 @@
-"""From one English sentence to questions about it, by rules that take only what they can parse whole."""
+"""From an English sentence to questions about it, by rules that take only what they can parse whole."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _TAIL = re.compile(
 _AUX = frozenset(
     "is are was were be been has have had do does did can could may might must shall should will would".split()
 )
-# A subject that holds a verb, opens with an adverb, or points at something said before.
+# A subject that holds a verb, opens with an adverb, or points at an earlier sentence.
 _BROKEN = re.compile(r" [a-z]+(?:ed|ly)\b|^\w+ly\b|^\w+ (?:the|an?) |\b(?:these|those|this|latter|former|first of)\b")
 _DETERMINERS = frozenset("the a an our each every all any some no this that these those many most new old both".split())
 _IDIOM = re.compile(
@@ -60,12 +60,12 @@ _IDIOM = re.compile(
 
 
 def leans(sentence: str) -> bool:
-    """Whether a sentence cannot be understood without the one before it."""
+    """Whether a sentence cannot be understood without the sentence before it."""
     return _LEANING.match(sentence) is not None
 
 
 def single(sentence: str) -> bool:
-    """Whether a sentence is one clause that can be understood by itself.
+    """Whether a sentence is a single clause that can be understood by itself.
 
     >>> single("Marta sells tea."), single("It is late."), single("He rests when it rains.")
     (True, False, False)
@@ -129,8 +129,8 @@ def _copula(small: str, subject: str, verb: str, rest: str) -> Iterator[tuple[st
     elif person:
         if re.fullmatch(r"the [\w'\u2019-]+(?: [\w'\u2019-]+){0,7}", rest) and _is_role(rest) and " and " not in rest:
             yield f"Who {verb} {rest}?", subject
-    elif found := re.fullmatch(rf"({_NUMBER} [\w-]+) (tall|high|long|wide|deep|old|away)", rest):
-        yield f"How {'far away' if found[2] == 'away' else found[2]} {verb} {small}?", found[1]
+    elif match := re.fullmatch(rf"({_NUMBER} [\w-]+) (tall|high|long|wide|deep|old|away)", rest):
+        yield f"How {'far away' if match[2] == 'away' else match[2]} {verb} {small}?", match[1]
     elif re.fullmatch(_TIME, rest):
         yield f"When {verb} {small}?", _bare(rest)
     elif _is_place(rest) and re.match(r"[a-z ]+ (the |an? |[A-Z])", rest):
@@ -154,15 +154,15 @@ def _passive(small: str, verb: str, participle: str, after: str) -> Iterator[tup
         if (participle == "known") == after.startswith("as "):
             yield f"What {verb} {small} {'known as' if participle == 'known' else participle}?", name
         return
-    found = re.fullmatch(rf"(?P<time>{_TIME})?(?: ?by (?P<by>[^,]+?))?(?P<late> {_TIME})?", after)
-    if not found or not after:
+    match = re.fullmatch(rf"(?P<time>{_TIME})?(?: ?by (?P<by>[^,]+?))?(?P<late> {_TIME})?", after)
+    if not match or not after:
         if _is_place(after) and participle in ("located", "kept", "stored", "held", "moored", "parked", "docked"):
             yield f"Where {verb} {small} {participle}?", after
         return
-    time = found["time"] or (found["late"] or "").strip()
+    time = match["time"] or (match["late"] or "").strip()
     if time:
         yield f"When {verb} {small} {participle}?", _bare(time)
-    by = found["by"]
+    by = match["by"]
     if by and (_is_person(by) or (by.startswith("the ") and _is_role(by) and len(by.split()) <= 4)):
         yield f"By whom {verb} {small} {participle}?", by
 
@@ -172,17 +172,17 @@ def _verb(small: str, subject: str, verb: str, base: str, rest: str) -> Iterator
     aux = "did" if verb in PAST and verb not in THIRD and verb != base else "do" if verb == base else "does"
     if base == "cost" and re.fullmatch(rf"(?:[$€£]\d\S*|{_NUMBER} [\w-]+)(?: per \w+| an? \w+| each)?", rest):
         yield f"How much {aux} {small} cost?", rest
-    elif base == "take" and (found := re.fullmatch(rf"(?:about )?({_NUMBER} {_UNIT})", rest)):
-        yield f"How long {aux} {small} take?", found[1]
-    elif base in ("have", "carry") and (found := re.fullmatch(rf"({_NUMBER}) ([a-z-]+s|people)", rest)):
-        yield f"How many {found[2]} {aux} {small} {base}?", found[1]
-    elif base == "go" and (found := re.fullmatch(rf"to ({_NAME})", rest)) and _is_person(found[1]):
-        yield f"To whom {aux} {small} go?", found[1]
+    elif base == "take" and (match := re.fullmatch(rf"(?:about )?({_NUMBER} {_UNIT})", rest)):
+        yield f"How long {aux} {small} take?", match[1]
+    elif base in ("have", "carry") and (match := re.fullmatch(rf"({_NUMBER}) ([a-z-]+s|people)", rest)):
+        yield f"How many {match[2]} {aux} {small} {base}?", match[1]
+    elif base == "go" and (match := re.fullmatch(rf"to ({_NAME})", rest)) and _is_person(match[1]):
+        yield f"To whom {aux} {small} go?", match[1]
     elif (_is_person(subject) or (subject.startswith("The ") and _is_role(small))) and base in AGENT:
         yield from _deeds(small, subject, aux, verb, base, rest)
-    elif base in EVENT and (found := re.fullmatch(rf"(?P<mid>(?:[\w'\u2019-]+ ){{0,5}}?)(?P<time>{_TIME})", rest)):
-        mid = f" {found['mid'].strip()}".rstrip()
-        yield f"When {aux} {small} {base}{mid}?", _bare(found["time"])
+    elif base in EVENT and (match := re.fullmatch(rf"(?P<mid>(?:[\w'\u2019-]+ ){{0,5}}?)(?P<time>{_TIME})", rest)):
+        mid = f" {match['mid'].strip()}".rstrip()
+        yield f"When {aux} {small} {base}{mid}?", _bare(match["time"])
     elif base in PLACE and _is_place(rest):
         yield f"Where {aux} {small} {base}?", rest
 
@@ -198,9 +198,9 @@ def _deeds(small: str, subject: str, aux: str, verb: str, base: str, rest: str) 
             yield f"Who {second[0]} {second[1]}?", subject
         return
     yield f"Who {verb} {rest}?", subject
-    found = re.fullmatch(rf"(?P<what>(?:[\w'\u2019-]+ ){{1,6}})(?P<time>{_TIME})", rest)
-    if found:
-        yield f"When {aux} {small} {base} {found['what'].strip()}?", _bare(found["time"])
+    match = re.fullmatch(rf"(?P<what>(?:[\w'\u2019-]+ ){{1,6}})(?P<time>{_TIME})", rest)
+    if match:
+        yield f"When {aux} {small} {base} {match['what'].strip()}?", _bare(match["time"])
     plain = re.fullmatch(
         r"(?P<off>(?:off|up|after|out|down|over) )?(?P<what>(?:the |an? |all |our )?[a-z-]+(?: [a-z-]+)?)", rest
     )
@@ -216,7 +216,7 @@ def _deeds(small: str, subject: str, aux: str, verb: str, base: str, rest: str) 
 
 
 def _bare(time: str) -> str:
-    """A time without its preposition, except where it needs one."""
+    """A time without its preposition, except where it needs it."""
     return re.sub(r"^(at|on|in) (the )?", "", time)
 
 

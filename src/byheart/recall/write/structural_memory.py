@@ -18,10 +18,10 @@ KINDS = ("chunk", "summary", "fact", "triple")
 
 
 class StructuralMemory:
-    """Writes what a text says in up to four structures, so that a question meets the one that suits it.
+    """Writes what a text says in up to four structures, so that a question meets the structure that suits it.
 
-    A passage keeps what belongs together, a summary the gist, a fact one thing with its subject, a triple who is
-    related to what and by what. None is best for all questions; mixed, each is there.
+    A passage keeps what belongs together, a summary the gist, a fact a single statement with its subject, a triple who
+    is related to what and by what. None is best for all questions; mixed, each is there.
 
         M = chunks(T) + summaries(T) + facts(T) + triples(T)
 
@@ -35,8 +35,8 @@ class StructuralMemory:
     sentences: of a summary.
 
     Departs from the paper: rules write, where the paper asks a language model for triples, facts and summaries. A
-    `subject` is asked for the facts alone, and triples are read off them. Chunks are those of `Chunks`, not of
-    1,000 tokens; a summary is of one.
+    `subject` writes the facts alone, and triples are read off them. Chunks are those of `Chunks`, not of
+    1,000 tokens; a summary covers a single chunk.
 
     >>> [op.engram.text for op in StructuralMemory(kinds=("triple",)).write("Marta was born in Velm and sells tea.")]
     ['Marta; was born in; Velm', 'Marta; sells; tea']
@@ -83,11 +83,11 @@ class StructuralMemory:
                 yield made_from(passage, fact.text, 0, kind="fact", entity=fact.metadata.get("entity", ""))
         if "triple" in self.kinds:
             for fact in facts:
-                found = triple(fact.text)
-                if found:
-                    head, relation, tail = found
+                parts = triple(fact.text)
+                if parts:
+                    head, relation, tail = parts
                     yield made_from(
-                        passage, "; ".join(found), 0, kind="triple", head=head, relation=relation, tail=tail
+                        passage, "; ".join(parts), 0, kind="triple", head=head, relation=relation, tail=tail
                     )
 
 

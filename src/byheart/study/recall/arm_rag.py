@@ -11,6 +11,7 @@ from statistics import fmean
 import numpy as np
 
 from byheart.core.protocols import Subject
+from byheart.core.query import Query
 from byheart.core.records import Engram, Op
 from byheart.models.embedder import Remembered, load_embedder
 from byheart.models.lm import load
@@ -125,7 +126,7 @@ def _found(
     """For each problem what is found for it, the best first."""
     with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/m", dimension=encoder.dimension) as store:
         store.add(memory, encoder.encode(writer.keys(memory)))
-        found = [DENSE.search(store, encoder, writer.query(p.question), shown) for p in new]
+        found = [DENSE.search(Query(writer.query(p.question), store, encoder, k=shown)) for p in new]
         return [store.get([h.id for h in hits]) for hits in found]
 
 

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import numpy as np
 
+from byheart.core.query import Query
 from byheart.core.records import Engram
 from byheart.exam.match import contains
 from byheart.models.embedder import Remembered, load_embedder
@@ -142,4 +143,4 @@ def _found(engrams: Sequence[Engram], queries: Sequence[str], encoder: Remembere
     search = Hybrid(lexical=0, neighbours=0)
     with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/told", dimension=encoder.dimension) as store:
         store.add(engrams, encoder.encode([e.text for e in engrams]))
-        return [[h.text for h in search.search(store, encoder, q, max(BUDGETS) // 2)] for q in queries]
+        return [[h.text for h in search.search(Query(q, store, encoder, k=max(BUDGETS) // 2))] for q in queries]

@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
+from byheart.core.query import Query
 from byheart.models.lm import load
 from byheart.recall.rerank.attention_sorting import AttentionSorting
 from byheart.study.base.criterion import Criterion
@@ -55,8 +56,8 @@ class Sorted(Study[Size]):
         lm, rng = load(size.model), np.random.default_rng(seed)
         rows = asked(size.questions, passages=size.passages, facts=2, seed=seed)
         came = {q.question: [q.hits[i] for i in rng.permutation(size.passages)] for q in rows}
-        once = {q: AttentionSorting(rounds=1).order(q, hits, lm) for q, hits in came.items()}
-        twice = {q: AttentionSorting(rounds=1).order(q, hits, lm) for q, hits in once.items()}
+        once = {q: AttentionSorting(rounds=1).order(Query(q, model=lambda: lm), hits) for q, hits in came.items()}
+        twice = {q: AttentionSorting(rounds=1).order(Query(q, model=lambda: lm), hits) for q, hits in once.items()}
         out: dict[str, float] = {}
         for name, order in (("came", came), ("once", once), ("twice", twice)):
             places = [order[q.question].index(q.hits[0]) / (size.passages - 1) for q in rows]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byheart.core.protocols import Subject
+from byheart.core.query import Query
 from byheart.core.records import Engram, Hit
 from byheart.exam.retrieval import ndcg
 from byheart.models.embedder import Remembered, load_embedder
@@ -127,7 +128,7 @@ class Embedders(Study[Size]):
                 store.add(keys, encoder.encode(aid.keys))
 
             def by(method: Any) -> Search:
-                return lambda kind, need: method.search(store, encoder, need.query, 5, None, {"source": kind})
+                return lambda kind, need: method.search(Query(need.query, store, encoder, k=5, where={"source": kind}))
 
             plain: dict[str, Search] = {
                 "frozen": by(Hybrid(lexical=0, neighbours=0)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from byheart.core.query import Query
 from byheart.core.records import Hit
 from byheart.models.lm import load
 from byheart.recall.rerank.long_context_rag import Reorder
@@ -65,7 +66,7 @@ class LongContextRAG(Study[Size]):
             "middle": right(lm, rows, lambda q: _at(q, size.passages // 2)),
             "last": right(lm, rows, lambda q: _at(q, size.passages - 1)),
             "best_first": right(lm, rows, lambda q: _at(q, ranks[q.question])),
-            "reordered": right(lm, rows, lambda q: Reorder().order(q.question, _at(q, ranks[q.question]))),
+            "reordered": right(lm, rows, lambda q: Reorder().order(Query(q.question), _at(q, ranks[q.question]))),
         }
         return out | {
             "ends_over_middle": (out["first"] + out["last"]) / 2 - out["middle"],

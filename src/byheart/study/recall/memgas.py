@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from byheart.core.query import Query
 from byheart.recall.retrieve.memgas import KINDS, Bank, MemGAS
 from byheart.study.base.conversations import Conversation
 from byheart.study.base.criterion import Criterion
@@ -79,7 +80,7 @@ class MultiGranularity(Study[Size]):
             for name, searcher in arms.items():
 
                 def ranked(query: str, searcher: MemGAS = searcher) -> list[str]:
-                    found = searcher.memories(told.store, told.embedder, query)
+                    found = searcher.memories(Query(query, told.store, told.embedder))
                     return [engrams[0].source or "" for engrams, _ in found]
 
                 out |= {f"{name}_{measure}": value for measure, value in told.sessions(ranked, size.k).items()}

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import numpy as np
 
+from byheart.core.query import Query
 from byheart.core.records import Engram, Hit
 from byheart.exam.match import contains
 from byheart.models.embedder import Remembered, load_embedder
@@ -96,7 +97,7 @@ class QuestionMemory(Study[Size]):
                 answers = {e.id: e.answer or "" for e in engrams}
                 for hops, questions in (("single", single), ("double", double)):
                     for way, search in (("", DENSE), ("_chained", Iterative(by=DENSE))):
-                        found = [search.search(store, encoder, q, 12) for q, _, _ in questions]
+                        found = [search.search(Query(q, store, encoder, k=12)) for q, _, _ in questions]
                         for words in (20, 40, 80):
                             out[f"{name}_{hops}{way}_{words}"] = answered(found, questions, words)
                         if name == "pairs":

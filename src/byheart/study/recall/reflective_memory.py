@@ -9,6 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from byheart.core.protocols import Embedder
+from byheart.core.query import Query
 from byheart.core.records import Hit
 from byheart.exam.retrieval import recall
 from byheart.recall.rerank.reflective_memory import RetrospectiveReflection
@@ -83,9 +84,13 @@ class _Asked:
     hits: tuple[Hit, ...]
     wanted: tuple[str, ...]
 
+    def about(self, embedder: Embedder) -> Query:
+        """The question as a query for the five hits that are read."""
+        return Query(self.query, embedder=embedder, k=5)
+
     def found(self, reranker: RetrospectiveReflection, embedder: Embedder) -> float:
         """Share of the evidence among what a reranker gives."""
-        given = [h.id for h in reranker.order(self.query, self.hits, embedder)]
+        given = [h.id for h in reranker.order(self.about(embedder), self.hits)]
         return recall(given, self.wanted, len(given))
 
     @property
@@ -97,7 +102,7 @@ class _Asked:
 def _asked(told: Conversation) -> list[_Asked]:
     dense = Hybrid(lexical=0.0, neighbours=0.0)
     return [
-        _Asked(p.text, tuple(dense.search(told.store, told.embedder, p.text, 20)), told.wanted(p))
+        _Asked(p.text, tuple(dense.search(Query(p.text, told.store, told.embedder, k=20))), told.wanted(p))
         for p in told.dialogue.probes
     ]
 
@@ -109,11 +114,11 @@ def _stream(
     learner = RetrospectiveReflection(rate=rate, noise=noise, seed=order)
     calm = RetrospectiveReflection(noise=0.0)
     for q in before:
-        learner.learn(q.query, q.hits, q.wanted, embedder)
+        learner.learn(q.about(embedder), q.hits, q.wanted)
     found = []
     for i in np.random.default_rng(order).permutation(len(own)):
         q = own[i]
         calm.load_state_dict(learner.state_dict())
         found.append((q.found(learner, embedder), q.found(calm, embedder)))
-        learner.learn(q.query, q.hits, q.wanted, embedder)
+        learner.learn(q.about(embedder), q.hits, q.wanted)
     return fmean(f[0] for f in found), fmean(f[1] for f in found)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from byheart.core.protocols import Retriever
+from byheart.core.query import Query
 from byheart.models.embedder import Remembered, load_embedder
 from byheart.recall.retrieve.hybrid import Hybrid
-from byheart.recall.retrieve.iterative import Iterative, Searcher
+from byheart.recall.retrieve.iterative import Iterative
 from byheart.recall.write.structural_memory import KINDS, StructuralMemory
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
@@ -19,7 +21,7 @@ from byheart.study.recall.qa_memory import answered, asked, married
 from byheart.world.biographies import Biographies
 
 DENSE = Hybrid(lexical=0, neighbours=0)
-SEARCHES: Mapping[str, Searcher] = {
+SEARCHES: Mapping[str, Retriever] = {
     "single": DENSE,
     "rerank": Hybrid(neighbours=0, named=0),
     "iterative": Iterative(by=DENSE),
@@ -92,7 +94,7 @@ class Structures(Study[Size]):
                     kept.add(engrams, encoder.encode([e.text for e in engrams]))
                     for way, search in SEARCHES.items():
                         for task, questions in tasks.items():
-                            found = [search.search(kept, encoder, q, 20) for q, _, _ in questions]
+                            found = [search.search(Query(q, kept, encoder, k=20)) for q, _, _ in questions]
                             out[f"{name}_{way}_{task}_{level}"] = answered(found, questions, WORDS)
         return out | _summed(out)
 

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import numpy as np
 
+from byheart.core.query import Query
 from byheart.core.records import Engram, Op
 from byheart.models.embedder import Remembered, load_embedder
 from byheart.recall.retrieve.lsh import LSH, Buckets
@@ -81,7 +82,8 @@ class Thoughts(Study[Size]):
                 }
                 for name, searcher in arms.items():
                     found = [
-                        wanted in [h.id for h in searcher.search(store, encoder, query, 10)] for query, wanted in asked
+                        wanted in [h.id for h in searcher.search(Query(query, store, encoder))]
+                        for query, wanted in asked
                     ]
                     out[name] = fmean(found)
                 out |= _opened(encoder, said, [q for q, _ in asked], size.buckets, seed)
@@ -126,7 +128,7 @@ def _question(world: Biographies, thought: Engram) -> str:
 
 def _current(searcher: LSH, store: Store, encoder: Remembered, query: str, new: Engram) -> bool:
     """Whether the new thought is among ten and the one that it contradicts is not."""
-    found = {h.id for h in searcher.search(store, encoder, query, 10)}
+    found = {h.id for h in searcher.search(Query(query, store, encoder))}
     return new.id in found and new.id.removeprefix("new ") not in found
 
 
