@@ -274,7 +274,7 @@ def _row(prompt: Any, answer: str) -> dict[str, Any]:
 def _mixed(part: Sequence[Fact], earlier: Sequence[Fact], times: int, seed: int) -> list[dict[str, Any]]:
     """Each new fact so many times in many wordings, and, where there are any, as many earlier ones as they were."""
     from byheart.exam.recall import ask
-    from byheart.memory.lessons import views
+    from byheart.memory.wordings import views
 
     draw = random.Random(seed)
     rows = []

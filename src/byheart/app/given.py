@@ -26,7 +26,7 @@ def statement(text: str, write: str | None = None, **given: str | None) -> Any:
     `given` may have `key`, `at`, `valid_from`, `valid_to`, `source`. A file says these of itself, and a key is of one
     statement: `BadInput` else.
     """
-    from byheart.memory.lessons import drafted
+    from byheart.memory.sources import drafted
     from byheart.store.events import seconds
 
     fields = {k: v for k, v in given.items() if v is not None}

@@ -319,7 +319,7 @@ CREATES = frozenset({"remember", "learn"})
 def vet(given: dict[str, Any]) -> None:
     """Refuse bad input of a verb that creates a memory before there is one."""
     from byheart.core.catalogue import make
-    from byheart.memory.lessons import drafted
+    from byheart.memory.sources import drafted
 
     if "strategy" not in given:
         if given["what"] != "-":

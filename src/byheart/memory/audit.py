@@ -18,8 +18,9 @@ from byheart.exam import membership
 from byheart.exam import recall as exams
 from byheart.exam.leak import leak
 from byheart.exam.match import contains, normal
-from byheart.memory.lessons import SMALL, Lesson
+from byheart.memory.lessons import Lesson
 from byheart.memory.redact import Gone, beside, tells
+from byheart.memory.wordings import SMALL
 from byheart.store import trace
 from byheart.store.backup import BACKUPS, unfinished
 from byheart.store.events import seconds

@@ -16,10 +16,12 @@ from byheart.exam import recall as exams
 from byheart.exam.match import contains
 from byheart.memory import access, audit
 from byheart.memory import recipe as recipes
-from byheart.memory.learning import digest, examples, teach
-from byheart.memory.lessons import Lesson, is_pairs
+from byheart.memory.learning import digest, teach
+from byheart.memory.lessons import Lesson
 from byheart.memory.redact import Gone, redacted, tells
+from byheart.memory.sources import is_pairs
 from byheart.memory.versions import room
+from byheart.memory.wordings import examples
 
 if TYPE_CHECKING:
     from byheart.memory.front import Memory

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from byheart.core.errors import Conflict
 from byheart.core.records import Answer, Certificate, Engram, Hit, Learned, Proposal, State, Version
 from byheart.memory import access, account, planning, shaping
-from byheart.memory.lessons import drafted, general_texts, lessons_in
+from byheart.memory.lessons import lessons_in
 from byheart.memory.methods import Methods
 from byheart.memory.parts import Parts
+from byheart.memory.sources import drafted, general_texts
 from byheart.models import source
 from byheart.recall import systems
 from byheart.store.folder import Folder, within

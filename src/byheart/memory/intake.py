@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from byheart.core.errors import BadInput, ByheartError
 from byheart.core.records import Engram
 from byheart.memory import access
-from byheart.memory.lessons import identity, timed
 from byheart.memory.remembering import keep, note_speakers
+from byheart.memory.sources import identity, timed
 from byheart.store.base import vet
 from byheart.store.events import digest, now, seconds
 

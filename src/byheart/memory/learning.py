@@ -17,9 +17,10 @@ from byheart.exam import general as ability
 from byheart.exam import recall as exams
 from byheart.exam.interval import fallen, summary
 from byheart.memory import recipe as recipes
-from byheart.memory.lessons import Lesson, examples
+from byheart.memory.lessons import Lesson
 from byheart.memory.remembering import keep
 from byheart.memory.versions import Weighing, pack_adapter, pack_state, room
+from byheart.memory.wordings import examples
 
 if TYPE_CHECKING:
     from byheart.memory.front import Memory

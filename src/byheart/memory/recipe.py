@@ -114,7 +114,7 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
 
 def _unseen(lm: LanguageModel, lessons: Sequence[Lesson], seed: int) -> list[dict[str, Any]]:
     """Other wordings of the lessons than those trained on, to tell how far back a step may go."""
-    from byheart.memory.lessons import examples
+    from byheart.memory.wordings import examples
 
     made = examples(lm, lessons, copies=1 + max(1, VIEWS // len(lessons)), seed=seed + 1_000_003)
     return made[len(lessons) :]

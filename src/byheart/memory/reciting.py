@@ -10,8 +10,8 @@ import numpy as np
 from byheart.core.errors import BadInput
 from byheart.core.records import Engram
 from byheart.exam.recall import ask
-from byheart.memory.lessons import identity
 from byheart.memory.remembering import keep
+from byheart.memory.sources import identity
 
 if TYPE_CHECKING:
     from byheart.memory.front import Memory

@@ -15,7 +15,7 @@ from byheart.core import catalogue
 from byheart.core.errors import BadInput, Unknown
 from byheart.core.records import Engram, Op, State
 from byheart.memory import access
-from byheart.memory.lessons import drafted, identity, is_engrams, is_pairs, named
+from byheart.memory.sources import drafted, identity, is_engrams, is_pairs, named
 from byheart.recall.update.keep_me_updated import KeepMeUpdated
 from byheart.recall.update.present import Present
 from byheart.store.current import settle

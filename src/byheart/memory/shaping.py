@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from byheart.core.errors import BadInput
 from byheart.core.records import Engram
 from byheart.memory import access
-from byheart.memory.lessons import identity
 from byheart.memory.remembering import keep
+from byheart.memory.sources import identity
 
 if TYPE_CHECKING:
     from byheart.memory.front import Memory
