@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from byheart.core.protocols import Embedder
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts
 
 CLOSE = 0.35
 
@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
 
 def find(
-    memory: Memory,
+    memory: Parts,
     query: str,
     k: int,
     at: str | None = None,
@@ -75,9 +75,7 @@ def find(
     return Found(list(found[:k]), given)
 
 
-def _ordered(
-    memory: Memory, reranker: Any, query: str, hits: Sequence[Hit], k: int, model: str | None
-) -> Sequence[Hit]:
+def _ordered(memory: Parts, reranker: Any, query: str, hits: Sequence[Hit], k: int, model: str | None) -> Sequence[Hit]:
     """Hits in a reranker's order, given what it asks to read with: of a cross-encoder the model that was named."""
     with_what: dict[str, Any] = {}
     for name in inspect.signature(reranker.order).parameters:
@@ -86,7 +84,7 @@ def _ordered(
         elif name == "top":
             with_what[name] = k
         elif name == "model":
-            with_what[name] = memory.weighing.lm
+            with_what[name] = memory.at_head().lm
         elif name == "scorer":
             with_what[name] = None if model is None else memory.scorer(model)
     found: Sequence[Hit] = reranker.order(query, hits, **with_what)
@@ -94,7 +92,7 @@ def _ordered(
 
 
 def answer(
-    memory: Memory, question: str, form: str, k: int, reader: str | None = None, method: str | None = None
+    memory: Parts, question: str, form: str, k: int, reader: str | None = None, method: str | None = None
 ) -> Answer:
     """See `Memory.ask`; what found the passages learns which of them were cited."""
     if form not in ("auto", "text", "weights"):
@@ -107,12 +105,12 @@ def answer(
         form = "text"
     if form != "weights":
         reads = _reader(memory, reader)
-        draft = {"draft": reads.draft(memory.subject, question)} if hasattr(reads, "draft") else {}
+        draft = {"draft": reads.draft(memory.subject_at_head(), question)} if hasattr(reads, "draft") else {}
         asked = draft.get("draft") or question
         # rerankers put hits as they are to be read, so no more are asked for than the reader reads
         hits, given = find(memory, asked, min(k, getattr(reads, "passages", k)) if method else k, method=method)
         if hits and (form == "text" or _relevant(memory, question, hits)):
-            said: Answer = reads.answer(memory.subject, question, hits, **draft)
+            said: Answer = reads.answer(memory.subject_at_head(), question, hits, **draft)
             memory.used(h.id for h in said.hits)
             for name, pool in given:
                 vectors = _Vectors(memory.embedder, [asked.encode("utf-8", "ignore").decode(), *(h.text for h in pool)])
@@ -122,12 +120,12 @@ def answer(
             return Answer(text="", form="none")
     from byheart.exam.recall import ask
 
-    told = memory.subject.generate([ask(question)], max_tokens=48)[0][0]
+    told = memory.subject_at_head().generate([ask(question)], max_tokens=48)[0][0]
     sure = float(np.exp(np.mean(told.logprobs))) if told.logprobs else None
     return Answer(text=told.text, form="weights", confidence=sure)
 
 
-def _reader(memory: Memory, name: str | None) -> Any:
+def _reader(memory: Parts, name: str | None) -> Any:
     from byheart.recall.read.cite import Cite
 
     if name is None:
@@ -138,7 +136,7 @@ def _reader(memory: Memory, name: str | None) -> Any:
     return memory.methods.get(name)
 
 
-def _relevant(memory: Memory, question: str, hits: Sequence[Hit]) -> bool:
+def _relevant(memory: Parts, question: str, hits: Sequence[Hit]) -> bool:
     """Whether one of the best hits is close in meaning to the question."""
     vector = memory.embed([question])[0]
     close = memory.store.cosine(vector, [h.id for h in hits[:3]])

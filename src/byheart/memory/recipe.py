@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ def make(
     """The recipe for a specification.
 
     `spec` is "default", a method's name, several with commas between, a list of names, of strategies or of
-    `{"name": ..., "settings": {...}}`, or the `spec` of an earlier recipe.
+    `{"name": ..., "settings": {...}}`, or the `spec` of an earlier recipe. Objects are copied, not changed.
     """
     named = _named(spec)
     if named is not None and [n for n, _ in named] == ["default"]:
@@ -50,7 +51,7 @@ def make(
         strategies = [catalogue.make(name, **settings) for name, settings in named]
         kept: Any = [{"name": n, "settings": s} for n, s in named]
     else:
-        strategies = list(spec) if isinstance(spec, list | tuple) else [spec]
+        strategies = [copy.deepcopy(s) for s in (spec if isinstance(spec, list | tuple) else [spec])]
         kept = None
     for s in strategies:
         if not isinstance(s, Strategy):
