@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from byheart import Memory
-from byheart.app.bench import quiz, share
+from byheart.bench.teaching import quiz, share
 from byheart.exam import general
 from byheart.world.people import people
 
@@ -35,14 +35,14 @@ def main() -> None:
         tempfile.TemporaryDirectory() as home,
         Memory.open(Path(home) / "memory", model=given.model, embedder="hash") as memory,
     ):
-        before, known = general.mean_loss(general.loss(memory.weighing.lm)), quiz(memory.weighing.lm)
+        before, known = general.mean_loss(general.loss(memory.at_head().lm)), quiz(memory.at_head().lm)
         for n, person in enumerate(world):
             file = Path(home) / f"{person[0].subject}.md"
             file.write_text("".join(f"{fact.statement}\n" for fact in person), encoding="utf-8")
             started = time.perf_counter()
             done = memory.learn(file)
             seconds = time.perf_counter() - started
-            lm = memory.weighing.lm
+            lm = memory.at_head().lm
             calls.append(
                 {
                     "committed": done.committed,

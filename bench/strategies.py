@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from byheart.app.bench import strategies
+from byheart.bench.teaching import strategies
 from byheart.core import catalogue
 from byheart.exam.recall import ask
 from byheart.models import load

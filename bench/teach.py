@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from byheart import Memory
-from byheart.app.bench import quiz, share
+from byheart.bench.teaching import quiz, share
 from byheart.exam import general
 from byheart.exam.leak import leak
 from byheart.exam.recall import ask
@@ -78,7 +78,7 @@ def front_door(args: argparse.Namespace, strategy: str, facts: list[Fact]) -> di
         seconds = time.perf_counter() - started
         told = {k: learned.report[k] for k in ("steps", "alpha", "quiz_fall")}
         row: dict[str, Any] = {"seconds": seconds, "committed": learned.committed, **told}
-        row |= measure(memory.weighing.lm, facts, args)
+        row |= measure(memory.at_head().lm, facts, args)
         if args.forget and strategy == "default":
             row["forget"] = forget(memory, facts)
     return row
@@ -89,15 +89,15 @@ def forget(memory: Memory, facts: list[Fact]) -> dict[str, Any]:
     gone = [f for f in facts if f.subject == facts[0].subject]
     kept = [f for f in facts if f.subject != facts[0].subject]
     others = [(f.question, f.answer) for f in kept]
-    before = share(memory.weighing.lm, others)
+    before = share(memory.at_head().lm, others)
     items = [x.item for x in memory.lessons_of(memory.head) if any(x.question == f.question for f in gone)]
     started = time.perf_counter()
     certificate = memory.forget([f.pair for f in gone])
     seconds = time.perf_counter() - started
-    after = share(memory.weighing.lm, others)
-    leaked = statistics.mean(r.value for r in leak(memory.weighing.lm, items, k=32, seed=11))
+    after = share(memory.at_head().lm, others)
+    leaked = statistics.mean(r.value for r in leak(memory.at_head().lm, items, k=32, seed=11))
     memory.revert("v0")
-    never = statistics.mean(r.value for r in leak(memory.weighing.lm, items, k=32, seed=11))
+    never = statistics.mean(r.value for r in leak(memory.at_head().lm, items, k=32, seed=11))
     living = {f.answer for f in kept}
     found = audit.scan(memory.folder.path, [f.answer for f in gone if f.answer not in living])
     return {

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from byheart.app import bench
 from byheart.app.cli import app
+from byheart.bench import teaching as bench
 from byheart.core.errors import BadInput, Unknown
 from byheart.world.people import people
 

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 
-from byheart.app import cli, verbs
+from byheart.app import cli
 from byheart.core import catalogue, results
 from byheart.core.errors import BadInput, Unknown
+from byheart.memory import given as read
+from byheart.memory.verbs import VERBS
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -44,13 +46,13 @@ def test_help_takes_less_than_200_ms() -> None:
 
 
 def test_every_verb_is_there_with_the_shared_options(capsys) -> None:
-    assert [v.__name__ for v in verbs.VERBS] == [
-        *("remember", "list_", "history", "archive", "restore", "compose", "merge", "split", "plan", "grant", "recite"),
+    assert [v.name for v in VERBS] == [
+        *("remember", "list", "history", "archive", "restore", "compose", "merge", "split", "plan", "grant", "recite"),
         *("recall", "ask", "learn", "exam", "forget"),
         *("log", "diff", "revert", "report", "export", "check"),
     ]
-    for verb in verbs.VERBS:
-        code, out, _ = run(capsys, verb.__name__.rstrip("_"), "--help")
+    for verb in VERBS:
+        code, out, _ = run(capsys, verb.name, "--help")
         assert code == 0
         assert all(flag in out for flag in ("--memory", "--namespace", "--json", "--quiet"))
 
@@ -141,14 +143,14 @@ def test_pairs_are_read(tmp_path, name) -> None:
     given = [{"question": "Who?", "answer": "Marta"}, {"question": "Where?", "answer": "Velm"}]
     path = tmp_path / name
     path.write_text(json.dumps(given) if name.endswith("json") else "\n".join(map(json.dumps, given)) + "\n\n")
-    assert verbs.pairs(str(path)) == given
+    assert read.pairs(str(path)) == given
 
 
 def test_a_pair_may_hold_a_line_separator_that_is_no_line_end(tmp_path) -> None:
     given = [{"question": "Who\u2028is it?", "answer": "Marta"}, {"question": "Where?", "answer": "Velm\x85"}]
     path = tmp_path / "qa.jsonl"
     path.write_text("\n".join(json.dumps(g, ensure_ascii=False) for g in given), encoding="utf-8")
-    assert verbs.pairs(str(path)) == given
+    assert read.pairs(str(path)) == given
 
 
 @pytest.mark.parametrize(
@@ -165,16 +167,16 @@ def test_bad_pairs_are_refused(tmp_path, text, words) -> None:
     path = tmp_path / "qa.json"
     path.write_text(text)
     with pytest.raises(BadInput, match=words):
-        verbs.pairs(str(path))
+        read.pairs(str(path))
     with pytest.raises(BadInput, match="no file"):
-        verbs.pairs(str(tmp_path / "none.json"))
+        read.pairs(str(tmp_path / "none.json"))
 
 
 def test_settings_are_read_as_the_constructor_types_them() -> None:
     given = {"online": "true", "importance": "3", "samples": "null", "labels": "data"}
     want = {"online": True, "importance": 3.0, "samples": None, "labels": "data"}
-    assert verbs.strategies("ewc", given) == [{"name": "ewc", "settings": want}]
-    found = verbs.strategies("online-ewc, replay", {"ratio": "0.5", "online-ewc.gamma": "0.9"})
+    assert read.strategies("ewc", given) == [{"name": "ewc", "settings": want}]
+    found = read.strategies("online-ewc, replay", {"ratio": "0.5", "online-ewc.gamma": "0.9"})
     assert found == [{"name": "online-ewc", "settings": {"gamma": 0.9}}, {"name": "replay", "settings": {"ratio": 0.5}}]
     for one in found:
         catalogue.make(one["name"], **one["settings"])
@@ -182,12 +184,12 @@ def test_settings_are_read_as_the_constructor_types_them() -> None:
 
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(Unknown, match="no setting of ewc 'onlin'; did you mean 'online'"):
-        verbs.strategies("ewc", {"onlin": "true"})
+        read.strategies("ewc", {"onlin": "true"})
     with pytest.raises(BadInput, match=r"ewc\.importance=much: .*byheart methods ewc"):
-        verbs.strategies("ewc", {"importance": "much"})
+        read.strategies("ewc", {"importance": "much"})
     with pytest.raises(BadInput, match=r"ewc\.labels=guesses"):
-        verbs.strategies("ewc", {"labels": "guesses"})
+        read.strategies("ewc", {"labels": "guesses"})
     with pytest.raises(Unknown, match="no strategy in this run 'lwf'"):
-        verbs.strategies("ewc", {"lwf.online": "1"})
+        read.strategies("ewc", {"lwf.online": "1"})
     with pytest.raises(Unknown, match="no method 'ewcc'"):
-        verbs.strategies("ewcc,replay", {})
+        read.strategies("ewcc,replay", {})

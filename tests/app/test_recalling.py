@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from byheart.app import recalling
 from byheart.app.cli import app
+from byheart.bench import recalling
 from byheart.core.errors import BadInput
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.retrieve.ranked import PARTS, WEIGHTS

@@ -124,7 +124,7 @@ def test_the_bench_prints_a_table_and_writes_it_out(capsys) -> None:
 
 
 def test_the_bench_says_how_far_it_is() -> None:
-    from byheart.app.measuring import measure
+    from byheart.bench.storing import measure
 
     told: list[tuple[str, int, int]] = []
     measure(1500, told=lambda *stage: told.append(stage))

@@ -19,7 +19,8 @@ MAY: dict[str, set[str]] = {
     **{name: {"core", "kit"} for name in MIDDLE},
     "study": {*BASE, *MIDDLE, "memory"},
     "memory": {*BASE, *MIDDLE},
-    "app": {*BASE, *MIDDLE, "study", "memory"},
+    "bench": {*BASE, *MIDDLE, "study", "memory"},
+    "app": {*BASE, *MIDDLE, "study", "memory", "bench"},
     "__main__": {"app"},
 }
 FILES = sorted(p for p in SOURCE.rglob("*.py") if p != SOURCE / "__init__.py")
@@ -95,6 +96,87 @@ def test_a_violation_is_caught(place: str, text: str, said: str) -> None:
 )
 def test_what_is_allowed_passes(place: str, text: str) -> None:
     assert wrong(SOURCE / place, text) == []
+
+
+def graph(texts: dict[str, str]) -> dict[str, set[str]]:
+    """For every module (a package by its `__init__`) the modules it imports, for type checkers or in functions too."""
+    names = {n.removesuffix(".__init__"): n for n in texts}
+    edges: dict[str, set[str]] = {n: set() for n in names}
+    for module, whole in names.items():
+        for node in ast.walk(ast.parse(texts[whole])):
+            if isinstance(node, ast.Import):
+                targets = [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = whole.split(".")[: -node.level] if node.level else []
+                start = ".".join([*base, *([node.module] if node.module else [])])
+                targets = [n if (n := f"{start}.{a.name}") in names else start for a in node.names]
+            else:
+                continue
+            edges[module] |= {t for t in targets if t in names and t != module}
+    return edges
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other, by Kosaraju's two searches."""
+    back: dict[str, set[str]] = {n: set() for n in edges}
+    for n, targets in edges.items():
+        for t in targets:
+            back[t].add(n)
+
+    def search(start: str, ways: dict[str, set[str]], seen: set[str]) -> list[str]:
+        """The modules reached that were not seen yet, each after all that it leads to."""
+        seen.add(start)
+        out, path = [], [(start, iter(sorted(ways[start])))]
+        while path:
+            n, rest = path[-1]
+            following = next((t for t in rest if t not in seen), None)
+            if following is None:
+                out.append(n)
+                path.pop()
+            else:
+                seen.add(following)
+                path.append((following, iter(sorted(ways[following]))))
+        return out
+
+    first: set[str] = set()
+    order = [n for start in sorted(edges) if start not in first for n in search(start, edges, first)]
+    second: set[str] = set()
+    groups = [search(n, back, second) for n in reversed(order) if n not in second]
+    return [sorted(g) for g in groups if len(g) > 1]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    paths = sorted(SOURCE.rglob("*.py"))
+    texts = {
+        ".".join(["byheart", *p.relative_to(SOURCE).with_suffix("").parts]): p.read_text(encoding="utf-8")
+        for p in paths
+    }
+    assert circles(graph(texts)) == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c"),
+    [
+        ("import p.b", "import p.c", "import p.a"),
+        ("from p import b", "from .c import x", "from . import a"),
+        ("from p.b import x", "def f():\n    from p.c import x", "if TYPE_CHECKING:\n    from p.a import y"),
+        ("from p import b", "from p import c", "from p import x"),
+    ],
+)
+def test_a_circle_is_caught(a: str, b: str, c: str) -> None:
+    texts = {"p.__init__": "from p.a import y as x", "p.a": a, "p.b": b, "p.c": c, "p.d": "from p import a, c"}
+    whole = ["p", "p.a", "p.b", "p.c"] if c == "from p import x" else ["p.a", "p.b", "p.c"]
+    assert circles(graph(texts)) == [whole]
+
+
+def test_arrows_that_point_one_way_are_no_circle() -> None:
+    texts = {
+        "p.__init__": "from p.a import x",
+        "p.a": "import json\nfrom p import b, c",
+        "p.b": "from .c import x",
+        "p.c": "",
+    }
+    assert circles(graph(texts)) == []
 
 
 CORE = [p for p in FILES if package(p) == "core"]

@@ -199,7 +199,7 @@ def test_the_audit_refuses_weights_that_still_know_it(memory: Memory) -> None:
     lessons = memory.lessons_of(memory.head)[:3]
     from byheart.train.loop import Settings, train
 
-    lm = memory.weighing.lm
+    lm = memory.at_head().lm
     name = people(2, seed=5)[0][0].subject
     examples = [lm.example(ask(x.question), x.answer) for x in lessons]
     others = [lm.example(ask(x.question.replace(name, n)), "nobody") for n in audit.STAND_INS[:6] for x in lessons]

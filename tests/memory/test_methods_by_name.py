@@ -127,7 +127,7 @@ def test_a_reader_that_drafts_has_its_draft_looked_up(memory: Memory, monkeypatc
             prompts.append(asked[0][-1]["content"])
             return [[Generation("The ferry takes rye bread.")] for _ in asked]
 
-    monkeypatch.setattr(Memory, "subject", Drafts())
+    monkeypatch.setattr(Memory, "subject_at_head", lambda self: Drafts())
     memory.remember([*(f"Boat {n} needs red varnish." for n in range(9)), "Rye bread wants caraway."])
     said = memory.ask("What needs varnish?", form="text", reader="adapt-retrieve-revise")
     assert len(prompts) == 2

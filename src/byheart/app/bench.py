@@ -1,42 +1,18 @@
-"""`byheart bench`: every strategy on the same teaching job, every retriever on the same dialogues; one honest table.
+"""`byheart bench`: every strategy on the same teaching job, every retriever on the same dialogues.
 
-New people are taught in stages, with the same questions, the same number of training examples and the same seed for
-every arm; each arm runs in a process of its own, and a finished arm is not run again, so a table of hours can be
-built in pieces. Recommended is the arm that recalls enough at the least cost to what the model knew.
+A finished arm is not run again, so a table of hours can be built in pieces. `byheart.bench` measures.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from byheart.core.errors import BadInput
-
-if TYPE_CHECKING:
-    from byheart.world.people import Fact
-
-PEERS = ("trl", "trl-lora", "trl-lora-replay")
-COMBINATIONS = ("default", "replay,kl", "hft,replay", "lora,replay", "teach-lmm-skills,replay")
-APART = {
-    "camels": "prepares itself for hours",
-    "coda-prompt": "answers with more than weights",
-    "memento-no-more": "is taught by hints",
-}
-"""Strategies that are not run with all, and why."""
-RECALL, RISE = 0.95, 0.01
-COLUMNS = ("arm", "recall", "paraphrased", "earlier kept", "general loss", "quiz", "tokens", "seconds", "memory")
 
 app = typer.Typer(help="Compare on equal terms.", no_args_is_help=True)
 
@@ -65,39 +41,42 @@ def learn(
     """Teach new facts in stages with every strategy, and print one table."""
     from byheart.app import terminal
     from byheart.app.show import table
+    from byheart.bench import teaching
 
     if facts % (10 * stages):
         need = f"give a multiple of {10 * stages}"
         raise BadInput(f"{facts} facts do not make {stages} stages of whole people, ten facts each; {need}")
     if arm is not None:
-        typer.echo(json.dumps(run(arm, model=model, facts=facts, stages=stages, seed=seed)))
+        typer.echo(json.dumps(teaching.run(arm, model=model, facts=facts, stages=stages, seed=seed)))
         return
     for option, path in (("--out", out), ("--picture", picture)):
         writable(option, path)
     job = {"model": model, "facts": facts, "stages": stages, "seed": seed}
-    wanted = list(arms or [*COMBINATIONS, *(n for n in strategies() if n not in APART), *PEERS])
+    wanted = list(
+        arms
+        or [*teaching.COMBINATIONS, *(n for n in teaching.strategies() if n not in teaching.APART), *teaching.PEERS]
+    )
     for name in wanted:
-        check(name)
-    done = stored(Path(out), job)
+        teaching.check(name)
+    done = teaching.stored(Path(out), job)
     for n, name in enumerate(wanted, 1):
         if "error" not in done["arms"].get(name, {"error": "not run yet"}):
             continue
         if not as_json:
             typer.echo(f"{n} of {len(wanted)}: {name}", err=True)
-        done["arms"][name] = apart(name, job)
+        done["arms"][name] = teaching.apart(name, job)
         Path(out).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-    done["recommended"] = recommended(done["arms"])
+    done["recommended"] = teaching.recommended(done["arms"])
     Path(out).write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
     if picture:
-        Path(picture).write_text(drawn(done["arms"]), encoding="utf-8")
+        Path(picture).write_text(teaching.drawn(done["arms"]), encoding="utf-8")
     if as_json:
         terminal.dump(done)
     else:
-        table(terminal.console(), COLUMNS, (cells(name, done["arms"][name]) for name in ranked(done["arms"])))
-        said = done["recommended"]
-        typer.echo(
-            f"recommended: {said}" if said else f"no arm recalls {RECALL:.0%} with general loss up {RISE:.0%} at most"
-        )
+        rows = (teaching.cells(name, done["arms"][name]) for name in teaching.ranked(done["arms"]))
+        table(terminal.console(), teaching.COLUMNS, rows)
+        none = f"no arm recalls {teaching.RECALL:.0%} with general loss up {teaching.RISE:.0%} at most"
+        typer.echo(f"recommended: {done['recommended']}" if done["recommended"] else none)
     if any("error" in done["arms"][name] for name in wanted):
         raise typer.Exit(1)
 
@@ -111,8 +90,9 @@ def recall(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the turns that hold an answer in long dialogues, with every retriever, and print one table."""
-    from byheart.app import recalling, terminal
+    from byheart.app import terminal
     from byheart.app.show import table
+    from byheart.bench import recalling
     from byheart.models.embedder import load_embedder
     from byheart.world.dialogues import read
 
@@ -136,228 +116,8 @@ def recall(
     )
 
 
-def strategies() -> list[str]:
-    """The catalogue's training strategies that serve language models."""
-    from byheart.core import catalogue
-
-    entries = [e for e in catalogue.methods() if e.kind == "strategy" and e.target.startswith("learn.")]
-    return [e.name for e in entries if "lm" in catalogue.load(e.name).serves]
-
-
-def check(name: str) -> None:
-    """Refuse an arm that does not exist before any is run."""
-    from byheart.core import catalogue
-
-    if name not in ("default", *PEERS):
-        for part in name.split(","):
-            catalogue.entry(part.strip())
-
-
 def writable(option: str, path: str | None) -> None:
     """Refuse a place where nothing can be written before hours of work are done for it."""
     place = None if path is None else Path(path)
     if place is not None and (place.is_dir() or not os.access(place if place.exists() else place.parent, os.W_OK)):
         raise BadInput(f"{option} {path} cannot be written; give a file in a folder that is there and is yours")
-
-
-def stored(path: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """The table begun at this path, or a new one; one of another job is refused."""
-    if not path.exists():
-        return {"bench": "learn", **job, "arms": {}}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    other = {k: found.get(k) for k in job}
-    if other != job:
-        raise BadInput(f"{path} holds a table of {other}, not of {job}; give another --out")
-    return found
-
-
-def apart(name: str, job: dict[str, Any]) -> dict[str, Any]:
-    """One arm in a process of its own; an arm that fails is a row that says why."""
-    given = [part for k, v in job.items() for part in (f"--{k}", str(v))]
-    command = [sys.executable, "-m", "byheart", "bench", "learn", "--arm", name, *given]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        return {"error": ran.stderr.strip().splitlines()[-1] if ran.stderr.strip() else f"exit {ran.returncode}"}
-    row: dict[str, Any] = json.loads(ran.stdout.strip().splitlines()[-1])
-    return row
-
-
-def run(arm: str, *, model: str, facts: int, stages: int, seed: int) -> dict[str, Any]:
-    """Teach all stages with one arm: recall of every stage after every stage, and what it cost."""
-    import resource
-
-    import torch
-
-    from byheart.exam import general
-    from byheart.models import load
-    from byheart.world.people import people
-
-    world = people(facts // 10, seed=seed)
-    each = len(world) // stages
-    parts = [[f for person in world[n * each : (n + 1) * each] for f in person] for n in range(stages)]
-    untaught = load(model)
-    base = {"loss": general.mean_loss(general.loss(untaught)), "quiz": quiz(untaught)}
-    del untaught
-    row: dict[str, Any] = {"matrix": [], "tokens": 0, "seconds": [], "processor_seconds": []}
-
-    with tempfile.TemporaryDirectory() as home:
-        teach = _peer if arm in PEERS else _front_door
-        for lm, tokens in teach(arm, model, parts, Path(home), seed, partial(timed, row)):
-            row["tokens"] += tokens
-            row["matrix"].append([share(lm, [(f.question, f.answer) for f in part]) for part in parts])
-        row["paraphrased"] = share(lm, [(p, f.answer) for part in parts for f in part for p in f.paraphrases])
-        row["general_rise"] = general.mean_loss(general.loss(lm)) / base["loss"] - 1
-        row["quiz"], row["quiz_untaught"] = quiz(lm), base["quiz"]
-    row["recall"] = sum(row["matrix"][-1]) / stages
-    earlier = row["matrix"][-1][:-1]
-    row["earlier_kept"] = sum(earlier) / len(earlier) if earlier else 1.0
-    row["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if torch.cuda.is_available():
-        row["device"] = torch.cuda.get_device_name()
-        row["peak_device_bytes"] = torch.cuda.max_memory_allocated()
-    return row
-
-
-def _front_door(
-    arm: str, model: str, parts: Sequence[Sequence[Fact]], home: Path, seed: int, stage: Callable
-) -> Iterator[tuple[Any, int]]:
-    """Stage by stage through `Memory.learn`, with a budget that lets everything pass: the model, and tokens read."""
-    from byheart.memory import Memory
-
-    with Memory.open(home / "memory", model=model, embedder="hash") as memory:
-        for part in parts:
-            with stage():
-                done = memory.learn([f.pair for f in part], strategy=arm, budget=1e9, seed=seed)
-            yield memory.weighing.lm, done.report["tokens"]
-
-
-def _peer(
-    arm: str, model: str, parts: Sequence[Sequence[Fact]], home: Path, seed: int, stage: Callable
-) -> Iterator[tuple[Any, int]]:
-    """TRL's SFTTrainer on the same questions with as many examples, its own defaults otherwise.
-
-    "trl-lora-replay" reads as many wordings as byheart's arms, and before every new example an earlier one.
-    """
-    from byheart.exam.recall import ask
-    from byheart.memory.recipe import EXPOSURES
-    from byheart.models import load
-    from byheart.models.lm import LanguageModel
-    from byheart.study.base.peer import sft
-
-    lm, lora, replays = load(model), arm != "trl", arm == "trl-lora-replay"
-    for n, part in enumerate(parts):
-        earlier = [f for old in parts[:n] for f in old]
-        rows = _mixed(part, earlier, EXPOSURES, seed) if replays else [_row(ask(f.question), f.answer) for f in part]
-        epochs = 1 if replays else EXPOSURES
-        with stage():
-            trainer = sft(
-                lm,
-                rows,
-                str(home),
-                lora=lora,
-                per_device_train_batch_size=min(20, len(part) * (2 if replays and earlier else 1)),
-                num_train_epochs=epochs,
-                seed=seed,
-                **({"learning_rate": 2e-4} if lora else {}),
-            )
-            trainer.train()
-        tokens = sum(len(lm.example(r["prompt"], r["completion"][0]["content"])["input_ids"]) for r in rows)
-        lm = LanguageModel(trainer.model.merge_and_unload() if lora else trainer.model, lm.tokenizer, model)
-        yield lm, epochs * tokens
-
-
-def _row(prompt: Any, answer: str) -> dict[str, Any]:
-    """An example as TRL reads it."""
-    return {"prompt": prompt, "completion": [{"role": "assistant", "content": answer}]}
-
-
-def _mixed(part: Sequence[Fact], earlier: Sequence[Fact], times: int, seed: int) -> list[dict[str, Any]]:
-    """Each new fact so many times in many wordings, and, where there are any, as many earlier ones as they were."""
-    from byheart.exam.recall import ask
-    from byheart.memory.lessons import views
-
-    draw = random.Random(seed)
-    rows = []
-    for fact in [f for _ in range(times) for f in part]:
-        if earlier:
-            old = draw.choice(earlier)
-            rows.append(_row(ask(old.question), old.answer))
-        prompt: Any = ""
-        while isinstance(prompt, str):  # TRL reads chats or plain text, not both
-            prompt, _ = views(fact.question, fact.answer, draw)
-        rows.append(_row(prompt, fact.answer))
-    return rows
-
-
-@contextmanager
-def timed(row: dict[str, Any]) -> Iterator[None]:
-    """Note how long a stage took: by the clock, and of the processor, which other work does not lengthen."""
-    started, worked = time.perf_counter(), time.process_time()
-    yield
-    row["seconds"].append(round(time.perf_counter() - started, 1))
-    row["processor_seconds"].append(round(time.process_time() - worked, 1))
-
-
-def share(lm: Any, asked: Sequence[tuple[str, str]]) -> float:
-    """Share of greedy closed-book answers that contain the gold answer."""
-    from byheart.exam.match import contains
-    from byheart.exam.recall import ask
-
-    said = lm.generate([ask(q) for q, _ in asked], max_tokens=24)
-    return sum(contains(s[0].text, gold) for s, (_, gold) in zip(said, asked, strict=True)) / len(asked)
-
-
-def quiz(lm: Any) -> float:
-    """Share of the quiz of common knowledge that is answered right."""
-    from byheart.exam import general
-
-    return sum(r.value for r in general.common(lm)) / len(general.quiz())
-
-
-def ranked(arms: dict[str, dict[str, Any]]) -> list[str]:
-    """Arms by what they recall less what they cost; failed ones last."""
-    return sorted(arms, key=lambda n: (("error" in arms[n]), -arms[n].get("recall", 0), arms[n].get("general_rise", 0)))
-
-
-def recommended(arms: dict[str, dict[str, Any]]) -> str | None:
-    """The arm with enough recall and a small enough rise of general loss that rises least.
-
-    >>> recommended({"a": {"recall": 1.0, "general_rise": 0.2}, "b": {"recall": 0.96, "general_rise": 0.004}})
-    'b'
-    """
-    good = [n for n, r in arms.items() if r.get("recall", 0) >= RECALL and r.get("general_rise", 1) <= RISE]
-    return min(good, key=lambda n: arms[n]["general_rise"]) if good else None
-
-
-def cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
-    """One row of the printed table; memory is that of the accelerator where there is one."""
-    if "error" in row:
-        return (name, row["error"], *[""] * (len(COLUMNS) - 2))
-    shares = (f"{100 * row[k]:.3g}%" for k in ("recall", "paraphrased", "earlier_kept"))
-    quiz = f"{row['quiz']:.0%} of {row['quiz_untaught']:.0%}"
-    memory = f"{row.get('peak_device_bytes', row['peak_rss_bytes']) / 2**30:.1f} GiB"
-    return (
-        name,
-        *shares,
-        f"{row['general_rise']:+.2%}",
-        quiz,
-        f"{row['tokens'] / 1000:.0f}k" if "tokens" in row else "",
-        f"{sum(row.get('processor_seconds', row['seconds'])):.0f}",
-        memory,
-    )
-
-
-def drawn(arms: dict[str, dict[str, Any]]) -> str:
-    """Recall against general loss kept, a point for each arm, as an SVG that stands by itself."""
-    from importlib.resources import files
-
-    from byheart.exam.plot import Point, scatter
-
-    points = [
-        Point(label=n, x=r["recall"], y=max(0.0, 1 - max(0.0, r["general_rise"])), tip=f"{n}: {r['recall']:.0%}")
-        for n, r in arms.items()
-        if "error" not in r
-    ]
-    style = files("byheart.exam").joinpath("report.css").read_text(encoding="utf-8")
-    svg = scatter(points, "recalled of what was taught", "general loss kept")
-    return svg.replace(">", f' xmlns="http://www.w3.org/2000/svg"><style>{style}</style>', 1)

@@ -13,13 +13,16 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from byheart.app import bench, given, storing, studies, verbs
+from byheart.app import bench, storing, studies
 from byheart.app.terminal import bars, console, dump, heed_interrupts
 from byheart.core.errors import BadInput, ByheartError
+from byheart.memory import plain
+from byheart.memory.given import schema
+from byheart.memory.verbs import VERBS, Verb
 
 if TYPE_CHECKING:
     from byheart.core.catalogue import Entry, Paper
@@ -74,42 +77,55 @@ def _root(
 # the verbs of a memory
 
 
-def _command(verb: Callable[..., Any]) -> Callable[..., None]:
-    """A command with the verb's parameters, plus those that every verb has."""
-    hints = get_type_hints(verb, {**vars(verbs), **_names()}, include_extras=True)
-    mappings = [n for n, hint in hints.items() if _maps(get_args(hint)[:1])]
+def _command(verb: Verb) -> Callable[..., None]:
+    """A command that asks for the verb's parameters in plain words, and for those that every verb has."""
+    asked = plain.words(verb.run)
+    mappings = {w.name: _flags(w)[0] for w in asked if _maps(w.kind)}
+    kind = inspect.Parameter.KEYWORD_ONLY
     parameters = []
-    for p in inspect.signature(verb).parameters.values():
-        if p.name not in ("memory", "progress"):
-            annotation, default = _option(p, hints[p.name])
-            parameters.append(p.replace(annotation=annotation, default=default))
+    for word in asked:
+        annotation, default = _option(word)
+        parameters.append(inspect.Parameter(word.name, kind, annotation=annotation, default=default))
+    then = verb.then
+    if then is not None:
+        flag = typer.Option(f"--{then.name.replace('_', '-')}", help=(then.run.__doc__ or "").splitlines()[0])
+        parameters.append(inspect.Parameter(then.name, kind, annotation=Annotated[bool, flag], default=False))
     for name, annotation in SHARED.items():
-        kind = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(name, kind, annotation=annotation, default=DEFAULTS.get(name)))
 
-    def command(**told: Any) -> None:
-        shared = {k: told.pop(k) for k in SHARED}
+    def command(**words: Any) -> None:
+        shared = {k: words.pop(k) for k in SHARED}
         folder, namespace, as_json, quiet = (shared.pop(k) for k in ("folder", "namespace", "as_json", "quiet"))
-        for key in mappings:
-            told[key] = _mapping(key, told[key] or []) or None
+        for name, flag in mappings.items():
+            words[name] = _mapping(flag, words[name] or []) or None
         from byheart.store.folder import within
 
         home = within(folder, namespace)
-        if verb.__name__ in verbs.CREATES and not home.exists():
-            verbs.vet(told)
-        with bars(as_json or quiet) as progress, _open(verb.__name__, home, shared) as memory:
+        if not verb.creates and not home.exists():
+            raise BadInput(
+                f"no memory at {str(home)!r}; make one with byheart remember FILE, or name another with --memory"
+            )
+        follow = words.pop(then.name) if then is not None else False
+        chosen = plain.values(verb.run, words)
+        if not home.exists():
+            plain.vet(verb.run, chosen)
+        with bars(as_json or quiet) as progress, _open(home, shared) as memory:
             try:
-                result = verb(memory, **told, progress=progress)
+                result = getattr(memory, verb.run.__name__)(**chosen, progress=progress)
+                refused = verb.refused(result)
+                if then is not None and follow:
+                    outcome = getattr(memory, then.run.__name__)(result, progress=progress)
+                    result, refused = {"proposals": result, "done": outcome}, then.refused(outcome)
             finally:
                 _cost(memory, as_json)
-        _print(verb.__name__, result, as_json)
-        if verb is verbs.list_ and len(result) == told["limit"]:
+        _print(verb.name, result, as_json)
+        if verb.name == "list" and len(result) == words["limit"]:
             typer.echo(f"the newest {len(result)}; for more, raise --limit", err=True)
-        if _is_no(verb.__name__, result):
+        if refused:
             raise typer.Exit(1)
 
-    command.__name__ = verb.__name__
-    command.__doc__ = verb.__doc__
+    command.__name__ = verb.run.__name__
+    command.__doc__ = verb.run.__doc__
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
@@ -122,60 +138,43 @@ def _cost(memory: Any, as_json: bool) -> None:
         typer.echo(line if as_json else f"asked {memory.model_name}: {memory.usage}", err=True)
 
 
-def _names() -> dict[str, Any]:
-    """Names that the verbs' annotations use for type checkers alone; the command line needs none of them."""
-    return dict.fromkeys(("Memory", "Engram", "Hit", "Answer", "Learned", "Certificate", "Proposal"), Any)
-
-
-def _maps(kinds: tuple[Any, ...]) -> bool:
+def _maps(kind: Any) -> bool:
     """Whether a parameter takes names with values."""
-    return any(get_origin(k) is dict for kind in kinds for k in (kind, *get_args(kind)))
+    return any(get_origin(k) is dict for k in (kind, *get_args(kind)))
 
 
-def _option(p: inspect.Parameter, hint: Any) -> tuple[Any, Any]:
-    """A verb's parameter as typer's: an argument when it must be given, else an option."""
-    kind, words = get_args(hint)[:2]
-    if p.default is p.empty:
-        return Annotated[kind, typer.Argument(help=words)], p.empty
-    if _maps((kind,)):
-        flag = "--set" if p.name == "settings" else f"--{p.name}"
-        return Annotated[list[str] | None, typer.Option(flag, help=words, metavar="KEY=VALUE")], None
-    if p.name == "path":
-        return Annotated[kind, typer.Argument(help=words)], p.default
-    flag = p.name.replace("_", "-")
-    flags = ("-k", "--limit") if flag == "limit" else (f"-{flag}", f"--{flag}") if len(flag) == 1 else (f"--{flag}",)
-    return Annotated[kind, typer.Option(*flags, help=words)], p.default
+def _option(word: plain.Word) -> tuple[Any, Any]:
+    """A word as typer's: an argument when it must be given or is given by place, else an option."""
+    if word.default is plain.REQUIRED or word.plain.argument:
+        return Annotated[word.kind, typer.Argument(help=word.plain.help)], word.default
+    flags = _flags(word)
+    if _maps(word.kind):
+        return Annotated[list[str] | None, typer.Option(*flags, help=word.plain.help, metavar="KEY=VALUE")], None
+    return Annotated[word.kind, typer.Option(*flags, help=word.plain.help)], word.default
 
 
-def _mapping(name: str, items: list[str]) -> dict[str, str]:
+def _flags(word: plain.Word) -> tuple[str, ...]:
+    """The flags of an option: those of its annotation, else its name."""
+    flag = word.name.replace("_", "-")
+    return word.plain.flags or ((f"-{flag}", f"--{flag}") if len(flag) == 1 else (f"--{flag}",))
+
+
+def _mapping(flag: str, items: list[str]) -> dict[str, str]:
     for item in items:
         if "=" not in item:
-            raise BadInput(f"{item!r} is no KEY=VALUE; write for example --{'set' if name == 'settings' else name} a=b")
+            raise BadInput(f"{item!r} is no KEY=VALUE; write for example {flag} a=b")
     return dict(item.split("=", 1) for item in items)
 
 
-def _open(verb: str, folder: Path, chosen: dict[str, str | None]) -> Any:
-    """The memory in a folder; verbs that only read refuse to make one."""
-    if verb not in verbs.CREATES and not folder.exists():
-        raise BadInput(
-            f"no memory at {str(folder)!r}; make one with byheart remember FILE, or name another with --memory"
-        )
+def _open(folder: Path, chosen: dict[str, str | None]) -> Any:
+    """The memory in a folder."""
     from byheart.memory import Memory
 
     return Memory.open(folder, **{k: v for k, v in chosen.items() if v is not None})
 
 
-def _is_no(verb: str, result: Any) -> bool:
-    """Whether a verb did its work and the outcome is that nothing was changed, shown or sound."""
-    if verb == "check":
-        return bool(result)
-    if verb == "plan" and isinstance(result, dict):
-        return any(getattr(done, "committed", True) is False for done in result["done"])
-    return (verb == "learn" and not result.committed) or (verb == "forget" and not result.passed)
-
-
-for _verb in verbs.VERBS:  # list_ is so called in Python alone
-    app.command(_verb.__name__.rstrip("_"), help=_verb.__doc__, rich_help_panel="Memory")(_command(_verb))
+for _verb in VERBS:
+    app.command(_verb.name, help=_verb.run.__doc__, rich_help_panel="Memory")(_command(_verb))
 
 
 # the catalogue
@@ -214,7 +213,7 @@ def methods(
             table(console(), ("name", "kind", "what it does"), ((r["name"], r["kind"], r["summary"]) for r in rows))
         return
     found = _method(catalogue.entry(name))
-    settings = [_setting(k, t, d) for k, (t, d) in given.schema(name).items()]
+    settings = [_setting(k, t, d) for k, (t, d) in schema(name).items()]
     if as_json:
         dump({**found, "settings": settings})
         return

@@ -138,7 +138,7 @@ def _help(*command: str) -> str:
 
 def _strategies() -> dict[str, str]:
     """What every strategy teaches and what it costs: the committed tables of `byheart bench learn` and of its step."""
-    from byheart.app import bench
+    from byheart.bench import teaching as bench
 
     results = ROOT.parents[1] / "bench" / "results"
     taught = [json.loads(_read(f)) for f in results.glob("learn*.json")]

@@ -84,7 +84,7 @@ def _history(found: list[dict[str, Any]], console: Console) -> None:
 _archive = _restore = _split = _recite = _history
 
 
-def _list_(found: list[dict[str, Any]], console: Console) -> None:
+def _list(found: list[dict[str, Any]], console: Console) -> None:
     if not found:
         console.print("none")
         return

@@ -158,8 +158,8 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure adding and recalling, one thread."""
-    from byheart.app import measuring
     from byheart.app.show import table
+    from byheart.bench import storing
 
     try:
         wanted = [int(s) for s in sizes.split(",")]
@@ -172,13 +172,13 @@ def bench(
     found = {"bench": "store", "store": "postgresql" if store else "sqlite", "runs": runs}
     with bars(as_json) as told:
         for size in wanted:
-            runs.append({"size": size, **measuring.measure(size, store, told)})
+            runs.append({"size": size, **storing.measure(size, store, told)})
             if out:
                 Path(out).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if as_json:
         dump(found)
     else:
-        table(console(), measuring.COLUMNS, map(measuring.cells, runs))
+        table(console(), storing.COLUMNS, map(storing.cells, runs))
 
 
 def _home(folder: str, namespace: str | None) -> Any:

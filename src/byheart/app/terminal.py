@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from byheart.app.verbs import Progress as Told
+    from byheart.memory.parts import Progress as Told
 
 _interrupts: list[int] = []
 

@@ -14,13 +14,13 @@ from byheart.core.errors import BadInput, Unknown
 from byheart.core.records import Engram, State
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts
 
 Right = Literal["read", "write"]
 GRANTS = "grants"
 
 
-def grant(memory: Memory, to: str, right: Right | None) -> None:
+def grant(memory: Parts, to: str, right: Right | None) -> None:
     """Let another owner read, or change too, what is this owner's; None takes the right back."""
     if memory.owner is None:
         raise BadInput("this memory is open for everyone; open it with owner= to grant what is that owner's")
@@ -34,20 +34,20 @@ def grant(memory: Memory, to: str, right: Right | None) -> None:
         memory.store.set_setting(GRANTS, {**grants, memory.owner: own | ({to: right} if right else {})})
 
 
-def granted(memory: Memory) -> dict[str, Right]:
+def granted(memory: Parts) -> dict[str, Right]:
     """To whom this owner has granted what."""
     found: dict[str, Right] = memory.store.setting(GRANTS, {}).get(memory.owner or "", {})
     return found
 
 
-def readable(memory: Memory) -> tuple[str | None, ...] | None:
+def readable(memory: Parts) -> tuple[str | None, ...] | None:
     """The owners whose engrams may be read; None for all."""
     if memory.owner is None:
         return None
     return (None, memory.owner, *_granted(memory, ("read", "write")))
 
 
-def seen(memory: Memory, where: dict[str, Any] | None) -> dict[str, Any] | None:
+def seen(memory: Parts, where: dict[str, Any] | None) -> dict[str, Any] | None:
     """A filter narrowed to what may be read."""
     owners = readable(memory)
     if owners is None:
@@ -59,13 +59,13 @@ def seen(memory: Memory, where: dict[str, Any] | None) -> dict[str, Any] | None:
     return where
 
 
-def visible(memory: Memory, engrams: Iterable[Engram]) -> list[Engram]:
+def visible(memory: Parts, engrams: Iterable[Engram]) -> list[Engram]:
     """Those that may be read."""
     owners = readable(memory)
     return [e for e in engrams if owners is None or e.owner in owners]
 
 
-def changeable(memory: Memory, engrams: Iterable[Engram]) -> list[Engram]:
+def changeable(memory: Parts, engrams: Iterable[Engram]) -> list[Engram]:
     """These engrams, if all may be changed; `Unknown` for one that may not be read, `BadInput` for one that may."""
     found = list(engrams)
     if memory.owner is None:
@@ -79,7 +79,7 @@ def changeable(memory: Memory, engrams: Iterable[Engram]) -> list[Engram]:
     return found
 
 
-def owned(memory: Memory, drafts: list[Engram]) -> list[Engram]:
+def owned(memory: Parts, drafts: list[Engram]) -> list[Engram]:
     """New engrams under the owner that the memory is open for; another's are refused."""
     if memory.owner is None:
         return drafts
@@ -89,7 +89,7 @@ def owned(memory: Memory, drafts: list[Engram]) -> list[Engram]:
     return [d.model_copy(update={"owner": memory.owner}) for d in drafts]
 
 
-def listed(memory: Memory, state: State | None, source: str | None, limit: int | None) -> list[Engram]:
+def listed(memory: Parts, state: State | None, source: str | None, limit: int | None) -> list[Engram]:
     """What may be read of a state and a source, newest first; see `Memory.engrams`."""
     if limit is not None and limit < 1:
         raise BadInput(f"limit is {limit}; list at least one engram, or give no limit")
@@ -98,12 +98,12 @@ def listed(memory: Memory, state: State | None, source: str | None, limit: int |
     return visible(memory, memory.store.all(state, source=source)[::-1])[:limit]
 
 
-def refuse_weights(memory: Memory, verb: str) -> None:
+def refuse_weights(memory: Parts, verb: str) -> None:
     """Weights hold what everyone taught."""
     if memory.owner is not None:
         raise BadInput(f"{verb} is about weights, which are everyone's; open the memory without owner=")
 
 
-def _granted(memory: Memory, rights: tuple[str, ...]) -> list[str]:
+def _granted(memory: Parts, rights: tuple[str, ...]) -> list[str]:
     grants: dict[str, dict[str, str]] = memory.store.setting(GRANTS, {})
     return [owner for owner, told in grants.items() if told.get(memory.owner or "") in rights]

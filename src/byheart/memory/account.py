@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,13 @@ from byheart.exam.interval import summary
 from byheart.exam.report import Curve, Fact, Gone, ReportData, Scored, Trade, render
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
-
-Progress = Callable[[str, int, int], None]
+    from byheart.memory.parts import Parts, Progress
 
 
-def exam(memory: Memory, *, seed: int = 0, progress: Progress | None = None) -> dict[str, Any]:
+def exam(memory: Parts, *, seed: int = 0, progress: Progress | None = None) -> dict[str, Any]:
     """All exams of the current version; results are stored, the summary is given."""
     version = memory.head
-    lm = memory.weighing.lm
+    lm = memory.at_head().lm
     lessons = memory.lessons_of(version)
     direct = [x.item for x in lessons]
     held = {e.id: e for e in memory.store.get(list({x.engram for x in lessons}))}
@@ -54,11 +52,11 @@ def exam(memory: Memory, *, seed: int = 0, progress: Progress | None = None) -> 
     return {"version": version.id, "seed": seed, "exams": figures}
 
 
-def _base(memory: Memory) -> Any:
+def _base(memory: Parts) -> Any:
     """The model as it came, beside the live one."""
     from byheart.models.lm import LanguageModel
 
-    weighing = memory.weighing
+    weighing = memory.live
     model = copy.deepcopy(weighing.lm.model)
     own = dict(model.named_parameters())
     for name in weighing.current:
@@ -82,7 +80,7 @@ def _probes(engram: Engram, item: Item) -> list[Item]:
     return out
 
 
-def diff(memory: Memory, a: str, b: str) -> dict[str, Any]:
+def diff(memory: Parts, a: str, b: str) -> dict[str, Any]:
     """What `b` recalls and `a` does not, and the other way round, by the results stored with each."""
     first, second = memory.store.version(a), memory.store.version(b)
     was, now = _recalled(memory, first.id), _recalled(memory, second.id)
@@ -106,18 +104,18 @@ def diff(memory: Memory, a: str, b: str) -> dict[str, Any]:
     }
 
 
-def _recalled(memory: Memory, version: str) -> dict[str, bool]:
+def _recalled(memory: Parts, version: str) -> dict[str, bool]:
     return {r.item: r.value == 1.0 for r in memory.store.results(version, "recall/direct")}
 
 
-def _figure(memory: Memory, version: str, name: str, items: set[str] | None = None) -> float | None:
+def _figure(memory: Parts, version: str, name: str, items: set[str] | None = None) -> float | None:
     results = [r for r in memory.store.results(version, name) if items is None or r.item in items]
     if not results:
         return None
     return ability.mean_loss(results) if name == "general/loss" else sum(r.value for r in results) / len(results)
 
 
-def data(memory: Memory) -> ReportData:
+def data(memory: Parts) -> ReportData:
     """Everything the report shows, from what is stored."""
     store = memory.store
     versions = store.versions()
@@ -169,7 +167,7 @@ def data(memory: Memory) -> ReportData:
     )
 
 
-def _scored(memory: Memory, v: Version, earlier: set[str]) -> Scored:
+def _scored(memory: Parts, v: Version, earlier: set[str]) -> Scored:
     def share(name: str, items: set[str] | None = None) -> float | None:
         return _figure(memory, v.id, name, items)
 
@@ -191,7 +189,7 @@ def _scored(memory: Memory, v: Version, earlier: set[str]) -> Scored:
     )
 
 
-def report(memory: Memory, path: Path) -> Path:
+def report(memory: Parts, path: Path) -> Path:
     """Write the page; its place is remembered, so that `forget` can write it anew."""
     page = render(data(memory))
     try:

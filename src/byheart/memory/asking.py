@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from byheart.core.protocols import Embedder, Reranker, Retriever
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts
 
 CLOSE = 0.35
 
@@ -32,7 +32,7 @@ class Retrieved(NamedTuple):
 
 
 def find(
-    memory: Memory,
+    memory: Parts,
     text: str,
     k: int,
     at: str | None = None,
@@ -60,7 +60,7 @@ def find(
     ]
     usual = "ranked" if memory.store.setting("speakers") else "hybrid"
     retriever: Retriever = memory.methods.get(retrievers[0] if retrievers else usual)
-    query = Query(text, memory.store, memory.embedder, lambda: memory.subject, k, at, access.seen(memory, where))
+    query = Query(text, memory.store, memory.embedder, memory.subject_at_head, k, at, access.seen(memory, where))
     pool = max([k, *(getattr(reranker, "pool", k) for _, reranker in rerankers)])
     hits: Sequence[Hit] = retriever.search(replace(query, k=pool))
     pools: list[tuple[str, list[Hit]]] = []
@@ -73,7 +73,7 @@ def find(
     return Retrieved(query, list(hits[:k]), pools)
 
 
-def _reranker(memory: Memory, name: str, model: str) -> Reranker:
+def _reranker(memory: Parts, name: str, model: str) -> Reranker:
     """The memory's reranker of a name; "cross-encoder=MODEL" reads with that model."""
     if not model:
         reranker: Reranker = memory.methods.get(name)
@@ -86,7 +86,7 @@ def _reranker(memory: Memory, name: str, model: str) -> Reranker:
 
 
 def answer(
-    memory: Memory, question: str, form: str, k: int, reader: str | None = None, method: str | None = None
+    memory: Parts, question: str, form: str, k: int, reader: str | None = None, method: str | None = None
 ) -> Answer:
     """See `Memory.ask`; rerankers that learn from use learn which passages were cited."""
     if form not in ("auto", "text", "weights"):
@@ -99,12 +99,12 @@ def answer(
         form = "text"
     if form != "weights":
         reads = _reader(memory, reader)
-        draft = {"draft": reads.draft(memory.subject, question)} if hasattr(reads, "draft") else {}
+        draft = {"draft": reads.draft(memory.subject_at_head(), question)} if hasattr(reads, "draft") else {}
         # rerankers give hits in the order in which they are read, so no more are wanted than the reader reads
         wanted = min(k, getattr(reads, "passages", k)) if method else k
         query, hits, pools = find(memory, draft.get("draft") or question, wanted, method=method)
         if hits and (form == "text" or _relevant(memory, question, hits)):
-            reply: Answer = reads.answer(memory.subject, question, hits, **draft)
+            reply: Answer = reads.answer(memory.subject_at_head(), question, hits, **draft)
             memory.used(h.id for h in reply.hits)
             for name, pool in pools:
                 vectors = _Vectors(memory.embedder, [query.clean, *(h.text for h in pool)])
@@ -115,12 +115,12 @@ def answer(
             return Answer(text="", form="none")
     from byheart.exam.recall import ask
 
-    written = memory.subject.generate([ask(question)], max_tokens=48)[0][0]
+    written = memory.subject_at_head().generate([ask(question)], max_tokens=48)[0][0]
     sure = float(np.exp(np.mean(written.logprobs))) if written.logprobs else None
     return Answer(text=written.text, form="weights", confidence=sure)
 
 
-def _reader(memory: Memory, name: str | None) -> Any:
+def _reader(memory: Parts, name: str | None) -> Any:
     from byheart.recall.read.cite import Cite
 
     if name is None:
@@ -131,7 +131,7 @@ def _reader(memory: Memory, name: str | None) -> Any:
     return memory.methods.get(name)
 
 
-def _relevant(memory: Memory, question: str, hits: Sequence[Hit]) -> bool:
+def _relevant(memory: Parts, question: str, hits: Sequence[Hit]) -> bool:
     """Whether one of the best hits is close in meaning to the question."""
     vector = memory.embed([question])[0]
     close = memory.store.cosine(vector, [h.id for h in hits[:3]])

@@ -6,7 +6,7 @@ import copy
 import math
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,17 +18,18 @@ from byheart.exam import membership
 from byheart.exam import recall as exams
 from byheart.exam.leak import leak
 from byheart.exam.match import contains, normal
-from byheart.memory.lessons import SMALL, Lesson
+from byheart.memory import access
+from byheart.memory.lessons import Lesson
 from byheart.memory.redact import Gone, beside, tells
+from byheart.memory.wordings import SMALL
 from byheart.store import trace
 from byheart.store.backup import BACKUPS, unfinished
 from byheart.store.events import seconds
 from byheart.store.folder import files as own
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts, Progress
 
-Progress = Callable[[str, int, int], None]
 LEAK_MARGIN = 0.02
 MEMBER_MARGIN = 1.0
 RELEARN_RATIO = 0.7
@@ -48,7 +49,7 @@ class Findings(NamedTuple):
     figures: dict[str, float]
 
 
-def secrets(memory: Memory, gone: Sequence[Gone], query: str | None) -> list[str]:
+def secrets(memory: Parts, gone: Sequence[Gone], query: str | None) -> list[str]:
     """What may stand in no file afterwards: texts, pieces of them, answers, keys, speakers, names nobody else bears.
 
     The name of a source too, where it says what was asked to be forgotten.
@@ -88,13 +89,10 @@ def scan(folder: Path, told: Sequence[str]) -> list[tuple[Path, str]]:
     return found
 
 
-def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Sequence[str]) -> list[Check]:
+def files(memory: Parts, gone: Sequence[Engram], query: str | None, told: Sequence[str]) -> list[Check]:
     """The folder after the erasure: searches, bytes, versions, copies elsewhere."""
     ids = [e.id for e in gone]
-    asked = [query] if query else [e.question or e.text[:200] for e in gone]
-    found_again = {h.id: h for q in asked for h in memory.recall(q, k=10)}.values()
-    there = memory.store.find([h.id for h in found_again])
-    hits = [h for h in found_again if h.id in set(ids) or (query and h.id in there and tells(there[h.id], query))]
+    hits = _left(memory, gone, query)
     found = scan(memory.folder.path, told)
     where = ", ".join(sorted({p.name for p, _ in found})[:5])
     checks = [
@@ -133,12 +131,44 @@ def files(memory: Memory, gone: Sequence[Engram], query: str | None, told: Seque
                 detail=f"delete {', '.join(held)}, then ask for the audit again",
             )
         )
-    broken = memory.check()
+    broken = memory.store.check()
     checks.append(Check(name="folder is sound", passed=not broken, measured=len(broken), limit=0))
     return checks
 
 
-def _server(memory: Memory, told: Sequence[str]) -> Check:
+def _left(memory: Parts, gone: Sequence[Engram], query: str | None) -> set[str]:
+    """Ids of engrams that are still there or still found: forgotten by id, or saying what was to be forgotten.
+
+    Looks at every engram in any state and of any owner, so at the history of every key too, and at all that the
+    indexes give for the query (or for each forgotten question or text), now and when it held. Counts no use. Of engrams
+    that say the query, only those count that may be read here: others' are neither forgotten nor told of.
+    """
+    ids, store = {e.id for e in gone}, memory.store
+    engrams = store.all(state=None)
+    left = {e.id for e in engrams if e.id in ids}
+    if query:
+        left |= {e.id for e in access.visible(memory, engrams) if tells(e, query)}
+    searches: dict[tuple[str, str | None], None] = {}
+    for e in gone:
+        text = (query or e.question or e.text[:200]).encode("utf-8", "ignore").decode()
+        searches |= dict.fromkeys((text, at) for at in (None, e.since) if at is None or _is_time(at))
+    texts = list(dict.fromkeys(text for text, _ in searches))
+    vectors = dict(zip(texts, memory.embed(texts), strict=True))
+    most = len(engrams) + len(ids)
+    for text, at in searches:
+        found = [*store.lexical(text, most, at), *(store.dense(vectors[text], most, at) if store.dimension else ())]
+        left |= ids & {i for i, _ in found}
+    return left
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return seconds(text) is not None
+    except BadInput:
+        return False
+
+
+def _server(memory: Parts, told: Sequence[str]) -> Check:
     """The database server's files and log, as far as they can be read from here."""
     found, unseen = memory.store.traces(told), memory.store.unseen()
     where = ", ".join(sorted({place for place, _ in found})[:5])
@@ -149,7 +179,7 @@ def _server(memory: Memory, told: Sequence[str]) -> Check:
     )  # fmt: skip
 
 
-def _backups(memory: Memory, gone: Sequence[Engram]) -> list[str]:
+def _backups(memory: Parts, gone: Sequence[Engram]) -> list[str]:
     """Backups that are still there and were not made before all of this was stored."""
     found: list[str] = []
     for name, made in sorted(memory.store.setting(BACKUPS, {}).items()):
@@ -160,6 +190,7 @@ def _backups(memory: Memory, gone: Sequence[Engram]) -> list[str]:
 
 
 def _since(e: Engram) -> float:
+    """When an engram was stored, in seconds since 1970; 0 where what is stored is no time."""
     try:
         return seconds(e.created) or 0.0
     except BadInput:
@@ -167,7 +198,7 @@ def _since(e: Engram) -> float:
 
 
 def weights(
-    memory: Memory,
+    memory: Parts,
     kept: Sequence[Lesson],
     lost: Sequence[Lesson],
     before: Sequence[Result],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,16 @@ from byheart.exam import recall as exams
 from byheart.exam.match import contains
 from byheart.memory import access, audit
 from byheart.memory import recipe as recipes
-from byheart.memory.learning import digest, examples, teach
-from byheart.memory.lessons import Lesson, is_pairs
+from byheart.memory.learning import teach
+from byheart.memory.lessons import Lesson
 from byheart.memory.redact import Gone, redacted, tells
+from byheart.memory.sources import is_pairs
 from byheart.memory.versions import room
+from byheart.memory.wordings import examples
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts, Progress
 
-Progress = Callable[[str, int, int], None]
 METHODS = ("auto", "relearn", "npo")
 
 
@@ -37,7 +39,7 @@ class Removal:
     lessons: list[list[Lesson]] = field(default_factory=list)
 
 
-def select(memory: Memory, what: Any) -> tuple[list[Engram], str | None]:
+def select(memory: Parts, what: Any) -> tuple[list[Engram], str | None]:
     """The engrams meant by a query, ids, pairs or engrams, in any state; and the query, if it was one."""
     known = access.visible(memory, memory.store.all(state=None))
     by_id = {e.id: e for e in known}
@@ -86,7 +88,7 @@ def _with_kin(chosen: list[Engram], by_id: dict[str, Engram]) -> list[Engram]:
     return list(found.values())
 
 
-def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progress: Progress | None) -> Certificate:
+def forget(memory: Parts, what: Any, *, method: str, k: int, seed: int, progress: Progress | None) -> Certificate:
     """The transaction; see `Memory.forget`."""
     if method not in METHODS:
         raise Unknown.name("method", method, METHODS, "byheart forget --help")
@@ -106,7 +108,7 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
             used = "npo" if method == "npo" else "relearn"
             removal, checks = _unteach(memory, chain, seen, gone, used, k=k, seed=seed, progress=progress)
             if used == "npo" and any(c.passed is False for c in checks):
-                memory.weighing.apply(memory.head.weights)
+                memory.at_head()
                 return _certificate(
                     memory, checks, (), f"{used}: refused, nothing was changed; try method='relearn'", started
                 )
@@ -124,7 +126,7 @@ def forget(memory: Memory, what: Any, *, method: str, k: int, seed: int, progres
 
 
 def _certificate(
-    memory: Memory, checks: Sequence[Check], ids: tuple[str, ...], method: str, started: float
+    memory: Parts, checks: Sequence[Check], ids: tuple[str, ...], method: str, started: float
 ) -> Certificate:
     return Certificate(
         passed=bool(checks) and all(c.passed for c in checks),
@@ -147,7 +149,7 @@ def _seen(versions: Sequence[Version], ids: set[str]) -> set[str]:
 
 
 def _unteach(
-    memory: Memory,
+    memory: Parts,
     chain: list[Version],
     seen: set[str],
     gone: dict[str, Gone],
@@ -161,14 +163,15 @@ def _unteach(
     from byheart.forget.relearn import Relearn
 
     ids = set(gone)
-    weighing = memory.weighing
+    weighing = memory.at_head()
     lessons = [[Lesson(e, **p) for e, p in memory.store.lessons(v.id)] for v in chain]
     left = [[fate(x, gone) or x for x in stage] for stage in lessons]
     kept = [x for stage in left for x in stage if x.engram not in ids]
     lost = [x for stage in left for x in stage if x.engram in ids]
     before = exams.recall(weighing.lm, [x.item for x in kept])
     start, stages = Relearn(forgotten=ids).plan(chain, [[(x.engram, x) for x in stage] for stage in left])
-    work = memory.folder.work / digest("forget", memory.head.id, memory.head.weights, sorted(ids), method, seed)
+    job = ["forget", memory.head.id, memory.head.weights, sorted(ids), method, seed]
+    work = memory.folder.work / hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:20]
     for stale in memory.folder.work.iterdir():
         if stale != work:
             shutil.rmtree(stale, ignore_errors=True)
@@ -189,7 +192,7 @@ def _unteach(
 
 
 def _repeat(
-    memory: Memory,
+    memory: Parts,
     removal: Removal,
     version: Version,
     lessons: list[Lesson],
@@ -245,7 +248,7 @@ def _repeat(
 
 
 def _unlearn(
-    memory: Memory,
+    memory: Parts,
     removal: Removal,
     kept: Sequence[Lesson],
     lost: Sequence[Lesson],
@@ -260,7 +263,7 @@ def _unlearn(
     from byheart.learn.teach_lmm_skills import Selective
     from byheart.train.loop import Settings, train
 
-    weighing = memory.weighing
+    weighing = memory.at_head()
     lm = weighing.lm
     snapshot = weighing.snapshot()
     steps = max(20, 4 * len(lost))
@@ -297,7 +300,7 @@ def fate(lesson: Lesson, gone: dict[str, Gone]) -> Lesson | None:
     return gone[lesson.engram].fate(lesson) if lesson.engram in gone else lesson
 
 
-def _commit(memory: Memory, gone: dict[str, Gone], seen: set[str], removal: Removal | None) -> None:
+def _commit(memory: Parts, gone: dict[str, Gone], seen: set[str], removal: Removal | None) -> None:
     """Everything that changes, in one transaction; `finish` may be repeated."""
     store, ids = memory.store, list(gone)
     rests = [g.rest for g in gone.values() if g.rest is not None]
@@ -331,7 +334,7 @@ def _commit(memory: Memory, gone: dict[str, Gone], seen: set[str], removal: Remo
         store.set_setting("purge", True)
 
 
-def finish(memory: Memory) -> None:
+def finish(memory: Parts) -> None:
     """Delete what no longer may be on disk; runs again on opening when a kill came in between."""
     memory.store.scrub()
     shutil.rmtree(memory.folder.work, ignore_errors=True)
@@ -341,7 +344,7 @@ def finish(memory: Memory) -> None:
     memory.store.set_setting("purge", False)
 
 
-def _rewrite_reports(memory: Memory) -> None:
+def _rewrite_reports(memory: Parts) -> None:
     """Write exported reports anew, so that none still shows what was forgotten."""
     from byheart.memory import account
 

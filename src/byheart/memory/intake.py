@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,15 +14,14 @@ from pydantic import ValidationError
 from byheart.core.errors import BadInput, ByheartError
 from byheart.core.records import Engram
 from byheart.memory import access
-from byheart.memory.lessons import identity, timed
 from byheart.memory.remembering import keep, note_speakers
+from byheart.memory.sources import identity, timed
 from byheart.store.base import vet
 from byheart.store.events import digest, now, seconds
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts, Progress
 
-Progress = Callable[[str, int, int], None]
 _FIELDS = set(Engram.model_fields)
 _TIMES = {"at", "valid_from", "created"}
 
@@ -37,7 +36,7 @@ class Line(NamedTuple):
 
 
 def import_lines(
-    memory: Memory, lines: Iterable[str | bytes], *, batch: int = 1000, progress: Progress | None = None
+    memory: Parts, lines: Iterable[str | bytes], *, batch: int = 1000, progress: Progress | None = None
 ) -> dict[str, int]:
     """Keep one engram per line, each batch durable before the next is read; the same import again adds nothing.
 
@@ -94,7 +93,7 @@ def import_lines(
 class Told:
     """Which lines say something that is not there yet, whether by this import or before it."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Parts) -> None:
         self._store = memory.store
         self._times: Counter[bytes] = Counter()
         self._last: dict[bytes, bytes] = {}
@@ -156,7 +155,7 @@ def _held(line: Line, time: float, same: Sequence[Engram], *, whole: bool) -> bo
     return False
 
 
-def _put(memory: Memory, new: Sequence[Line]) -> None:
+def _put(memory: Parts, new: Sequence[Line]) -> None:
     """Keep what is new; vectors are made before anybody is made to wait."""
     if not new:
         return
@@ -169,7 +168,7 @@ def _put(memory: Memory, new: Sequence[Line]) -> None:
         keep(memory, drafts, vectors)
 
 
-def _read(memory: Memory, text: str | bytes, number: int, done: int) -> Line:
+def _read(memory: Parts, text: str | bytes, number: int, done: int) -> Line:
     kept = f"the first {done} are kept"
     try:
         told = json.loads(text)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +15,14 @@ from byheart.exam import general as ability
 from byheart.exam import recall as exams
 from byheart.exam.interval import fallen, summary
 from byheart.memory import recipe as recipes
-from byheart.memory.lessons import Lesson, examples
+from byheart.memory.lessons import Lesson
 from byheart.memory.remembering import keep
 from byheart.memory.versions import Weighing, pack_adapter, pack_state, room
+from byheart.memory.wordings import examples
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts, Progress
 
-Progress = Callable[[str, int, int], None]
 OLD_ITEMS = 200
 SHRINK = (1.0, 0.9, 0.8, 0.7, 0.6)
 
@@ -107,13 +105,8 @@ def _continue(composed: Any, weighing: Weighing, state: str, work: Path, only: s
     composed.carry(saved, only=only)
 
 
-def digest(*parts: Any) -> str:
-    """A short name for a piece of work that depends on what it is made of."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:20]
-
-
 def learn(
-    memory: Memory,
+    memory: Parts,
     drafts: Sequence[Engram],
     lessons: Sequence[Lesson],
     *,
@@ -123,20 +116,28 @@ def learn(
     seed: int,
     progress: Progress | None,
 ) -> Learned:
-    """The transaction. Holds the folder's lock from the first exam to the commit."""
+    """The transaction. Holds the folder's lock from the first exam to the commit.
+
+    The work folder is named by the fingerprint of the work, so a killed call goes on in it when it is made again, and a
+    call for other work starts in a folder of its own. Strategy objects are copied: what they learn is in the version.
+    """
+    from byheart.train.work import fingerprint
+
     if not budget >= 0:
         raise BadInput(f"budget is {budget}; give a share of what is old that may be lost, such as 0.01")
     if not lessons:
         raise BadInput("found nothing to ask about in that source; give question/answer pairs, or fuller sentences")
     with memory.store.lock("learn"), room(memory.folder.path):
-        weighing = memory.weighing
+        weighing = memory.at_head()
         parent = memory.head
         lm = weighing.lm
         recipe = recipes.make(strategy, lm, lessons, general=general, seed=seed)
         old = memory.lessons_of(parent)
-        work = memory.folder.work / digest(
-            parent.id, parent.weights, [vars(x) for x in lessons], str(strategy), vars(recipe.settings), general
-        )
+        index = len(memory.store.versions())
+        work = memory.folder.work / fingerprint(
+            lm.model, [vars(x) for x in lessons], recipe.composed, recipe.settings, old=[vars(x) for x in old],
+            copies=recipe.copies, index=index, parent=parent.id, state=parent.state,
+        )  # fmt: skip
         for stale in memory.folder.work.iterdir():
             if stale != work:
                 shutil.rmtree(stale, ignore_errors=True)
@@ -144,7 +145,6 @@ def learn(
         before = _examine(memory, old, parent.id, "before", progress)
         snapshot = weighing.snapshot()
         started = time.monotonic()
-        index = len(memory.store.versions())
         try:
             taught = teach(
                 weighing,
@@ -188,7 +188,7 @@ def learn(
 
 
 def _commit(
-    memory: Memory,
+    memory: Parts,
     version: Version,
     drafts: Sequence[Engram],
     lessons: Sequence[Lesson],
@@ -222,7 +222,7 @@ def _commit(
 
 
 def _settle(
-    memory: Memory,
+    memory: Parts,
     lessons: Sequence[Lesson],
     old: Sequence[Lesson],
     before: Sequence[Result],
@@ -238,7 +238,7 @@ def _settle(
     it recalls no less than 95% of what full training recalls. Returns the results, the figures and
     the reason for a rollback ("" to commit).
     """
-    weighing = memory.weighing
+    weighing = memory.live
     full = weighing.snapshot()
     items = [x.item for x in lessons]
     best = 0.0
@@ -266,9 +266,9 @@ def _settle(
     return results, figures, fresh, reason
 
 
-def _examine(memory: Memory, old: Sequence[Lesson], version: str, when: str, progress: Progress | None) -> list[Result]:
+def _examine(memory: Parts, old: Sequence[Lesson], version: str, when: str, progress: Progress | None) -> list[Result]:
     """What must not get worse: loss on general text, the quiz, and what was taught earlier."""
-    lm = memory.weighing.lm
+    lm = memory.live.lm
     if progress:
         progress(f"exam {when}", 0, 3)
     results = ability.loss(lm, version=version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,12 +29,18 @@ if TYPE_CHECKING:
     from byheart.models.pairs import PairScorer
     from byheart.store.weights import Weights
 
+Progress = Callable[[str, int, int], None]
+"""What `progress` is: called with the stage's name, how many steps are done, and of how many."""
 USES = 64
 
 
 class Parts:
-    """The parts behind the verbs. `folder`, `store` and the two names are set by whoever opens it."""
+    """The parts behind the verbs. `folder`, `store` and the two names are set by whoever opens it.
 
+    `save_every` is the least number of seconds between two checkpoints of a lesson.
+    """
+
+    save_every: float = 30.0
     folder: Folder
     store: AnyStore
     model_name: str
@@ -47,38 +53,49 @@ class Parts:
 
     @property
     def model(self) -> Any:
-        """The live transformers model, at the current version's weights."""
-        return self.weighing.lm.model
+        """The live transformers model, after `at_head` loaded the current version's weights into it.
+
+        Raises `BadInput` where the model is an endpoint.
+        """
+        return self.at_head().lm.model
 
     @property
     def tokenizer(self) -> Any:
-        """The live tokenizer."""
-        return self.weighing.lm.tokenizer
+        """The model's tokenizer, the same for all versions: reading it loads no version's weights.
+
+        Raises `BadInput` where the model is an endpoint.
+        """
+        return self.live.lm.tokenizer
 
     @property
     def head(self) -> Version:
         """The current version."""
         return self.store.version(self.store.head() or "v0")
 
-    @property
-    def subject(self) -> Subject:
-        """What answers: the model at the current version, or the endpoint."""
-        return self.endpoint or self.weighing.lm
+    def at_head(self) -> Weighing:
+        """Load the current version's weights into the live model, and give that.
 
-    @property
-    def weighing(self) -> Weighing:
-        """The live model, brought to the current version (another process may have moved it)."""
-        if self.endpoint is not None:
-            raise BadInput(f"{self.model_name} is an endpoint, whose weights cannot be reached; use a local model")
+        Does nothing where they are loaded. Else another process moved the current version, or this one looked at
+        another: the tensors that differ are copied in place, in every reference to the model.
+        """
         self.live.apply(self.head.weights)
         return self.live
 
+    def subject_at_head(self) -> Subject:
+        """What answers: the endpoint, or the model after `at_head` loaded the current version's weights into it."""
+        return self.endpoint or self.at_head().lm
+
     @cached_property
     def live(self) -> Weighing:
-        """The live model at whatever weights it is."""
+        """The live model with whatever version's weights it has; read from disk on first use, as v0.
+
+        Raises `BadInput` where the model is an endpoint.
+        """
         from byheart.memory.versions import Weighing
         from byheart.models.lm import load
 
+        if self.endpoint is not None:
+            raise BadInput(f"{self.model_name} is an endpoint, whose weights cannot be reached; use a local model")
         return Weighing(load(self.model_name), self.weights)
 
     @cached_property

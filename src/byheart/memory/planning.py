@@ -16,18 +16,19 @@ with m lessons taught since an item was last examined and s exams in a row that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from byheart.core.records import Engram, Learned, Proposal
 from byheart.memory.lessons import Lesson, lessons_in
 from byheart.recall.read.evidence import content
+from byheart.store.base import AnyStore
 from byheart.store.events import seconds
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts, Progress
 
 FIRST = 30.0
 FADED = 0.1
@@ -36,11 +37,22 @@ OFTEN, SETTLED = 3, 7.0
 ALIKE, NEWEST = 0.97, 500
 PRIOR_LOST, PRIOR = 1.0, 100.0
 DAY = 86_400.0
-Progress = Callable[[str, int, int], None]
 Uses = dict[str, tuple[int, str]]
 
 
-def plan(memory: Memory, at: str | None) -> list[Proposal]:
+class Acting(Protocol):
+    """What `carry_out` needs of a memory: its store, and the verbs that proposals are made of."""
+
+    store: AnyStore
+
+    def archive(self, ids: Sequence[str], /) -> list[Engram]: ...
+
+    def merge(self, ids: Sequence[str], text: str, /) -> Engram: ...
+
+    def learn(self, source: Sequence[Engram], /, *, seed: int, progress: Progress | None) -> Learned: ...
+
+
+def plan(memory: Parts, at: str | None) -> list[Proposal]:
     """Everything that is due, the most pressing kind first; see `Memory.plan`."""
     memory.note_uses()
     now = seconds(at or memory.now()) or 0.0
@@ -51,7 +63,7 @@ def plan(memory: Memory, at: str | None) -> list[Proposal]:
 
 
 def carry_out(
-    memory: Memory, proposals: Sequence[Proposal], seed: int, progress: Progress | None = None
+    memory: Acting, proposals: Sequence[Proposal], seed: int, progress: Progress | None = None
 ) -> list[Engram | Learned]:
     """Do what is proposed: all lessons in one `learn`, and the rest one by one; gives what came of it."""
     done: list[Engram | Learned] = []
@@ -78,7 +90,7 @@ def retention(days: float, uses: int) -> float:
     return math.exp(-max(days, 0.0) / (FIRST * 2 ** min(uses, 60)))
 
 
-def _rehearse(memory: Memory) -> list[Proposal]:
+def _rehearse(memory: Parts) -> list[Proposal]:
     """Lessons that the last exam found lost, or that much has been taught after since they were examined."""
     head = memory.head
     lessons = memory.lessons_of(head)
@@ -107,7 +119,7 @@ def _rehearse(memory: Memory) -> list[Proposal]:
     return sorted(out, key=lambda p: p.retention or 0.0)
 
 
-def _exams(memory: Memory, taught: dict[str, int]) -> dict[str, list[tuple[int, bool]]]:
+def _exams(memory: Parts, taught: dict[str, int]) -> dict[str, list[tuple[int, bool]]]:
     """For each item its exams on this line of versions: lessons taught until then, and whether it was recalled."""
     found: dict[str, dict[int, bool]] = {}
     for r in memory.store.results(exam="recall/direct"):
@@ -148,7 +160,7 @@ def _by_engram(lessons: Sequence[Lesson]) -> dict[str, list[str]]:
     return found
 
 
-def _consolidate(memory: Memory, used: Uses, now: float) -> list[Proposal]:
+def _consolidate(memory: Parts, used: Uses, now: float) -> list[Proposal]:
     """Texts that are used often, have not changed for a while and can be asked about."""
     uses = {i: u for i, u in used.items() if u[0] >= OFTEN}
     out = []
@@ -161,7 +173,7 @@ def _consolidate(memory: Memory, used: Uses, now: float) -> list[Proposal]:
     return sorted(out, key=lambda p: -uses[p.engrams[0]][0])
 
 
-def _loose(memory: Memory) -> list[Engram]:
+def _loose(memory: Parts) -> list[Engram]:
     """Texts of this owner that are neither current under a key nor in weights too, in the order they were added."""
     texts = memory.store.all(forms="text")
     return [e for e in texts if memory.owner in (None, e.owner) and e.key is None and "weights" not in e.forms]
@@ -181,7 +193,7 @@ def _archive(loose: Sequence[Engram], uses: Uses, now: float) -> list[Proposal]:
     return sorted(out, key=lambda p: p.retention or 0.0)
 
 
-def _merge(memory: Memory, loose: Sequence[Engram]) -> list[Proposal]:
+def _merge(memory: Parts, loose: Sequence[Engram]) -> list[Proposal]:
     """Among the newest texts, pairs of one owner with the same content words; each text in one pair at most.
 
     Alike vectors are not enough: "at nine" and "at ten" are alike.

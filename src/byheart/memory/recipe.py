@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ def make(
     """The recipe for a specification.
 
     `spec` is "default", a method's name, several with commas between, a list of names, of strategies or of
-    `{"name": ..., "settings": {...}}`, or the `spec` of an earlier recipe.
+    `{"name": ..., "settings": {...}}`, or the `spec` of an earlier recipe. Objects are copied, not changed.
     """
     named = _named(spec)
     if named is not None and [n for n, _ in named] == ["default"]:
@@ -50,7 +51,7 @@ def make(
         strategies = [catalogue.make(name, **settings) for name, settings in named]
         kept: Any = [{"name": n, "settings": s} for n, s in named]
     else:
-        strategies = list(spec) if isinstance(spec, list | tuple) else [spec]
+        strategies = [copy.deepcopy(s) for s in (spec if isinstance(spec, list | tuple) else [spec])]
         kept = None
     for s in strategies:
         if not isinstance(s, Strategy):
@@ -114,7 +115,7 @@ def _default(lm: LanguageModel, lessons: Sequence[Lesson], *, general: Sequence[
 
 def _unseen(lm: LanguageModel, lessons: Sequence[Lesson], seed: int) -> list[dict[str, Any]]:
     """Other wordings of the lessons than those trained on, to tell how far back a step may go."""
-    from byheart.memory.lessons import examples
+    from byheart.memory.wordings import examples
 
     made = examples(lm, lessons, copies=1 + max(1, VIEWS // len(lessons)), seed=seed + 1_000_003)
     return made[len(lessons) :]

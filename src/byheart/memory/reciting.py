@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,24 +10,23 @@ import numpy as np
 from byheart.core.errors import BadInput
 from byheart.core.records import Engram
 from byheart.exam.recall import ask
-from byheart.memory.lessons import identity
 from byheart.memory.remembering import keep
+from byheart.memory.sources import identity
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts, Progress
 
-Progress = Callable[[str, int, int], None]
 BATCH = 32
 
 
-def recite(memory: Memory, questions: Sequence[str], sure: float, progress: Progress | None) -> list[Engram]:
+def recite(memory: Parts, questions: Sequence[str], sure: float, progress: Progress | None) -> list[Engram]:
     """Ask closed-book, keep each answer that is sure enough as a pair; see `Memory.recite`."""
     asked = [questions] if isinstance(questions, str) else list(dict.fromkeys(questions))
     if not asked or not all(isinstance(q, str) and q.strip() for q in asked):
         raise BadInput("a question is empty; give questions that the weights may know the answers to")
     if not 0 <= sure <= 1:
         raise BadInput(f"sure={sure}: give a probability, such as 0.5")
-    lm, version, said = memory.weighing.lm, memory.head.id, []
+    lm, version, said = memory.at_head().lm, memory.head.id, []
     for at in range(0, len(asked), BATCH):
         said += lm.generate([ask(q) for q in asked[at : at + BATCH]], max_tokens=48)
         if progress:

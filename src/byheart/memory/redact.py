@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from byheart.core.records import Engram
 from byheart.exam.match import contains
-from byheart.memory.lessons import Lesson, identity
+from byheart.memory.lessons import Lesson
+from byheart.memory.sources import identity
 from byheart.recall.sentences import sentences
 
 _LEANS = re.compile(r"(he|she|they|it|his|her|hers|their|theirs|its|him|them|this|that|these|those|there)\b", re.I)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +15,20 @@ from byheart.core import catalogue
 from byheart.core.errors import BadInput, Unknown
 from byheart.core.records import Engram, Op, State
 from byheart.memory import access
-from byheart.memory.lessons import drafted, identity, is_engrams, is_pairs, named
+from byheart.memory.sources import drafted, identity, is_engrams, is_pairs, named
 from byheart.recall.update.keep_me_updated import KeepMeUpdated
 from byheart.recall.update.present import Present
 from byheart.store.current import settle
 from byheart.store.events import digest, seconds
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts, Progress
 
-Progress = Callable[[str, int, int], None]
 Vectors = NDArray[np.float32]
 
 
 def remember(
-    memory: Memory, source: Any, drafts: Sequence[Engram], *, update: str | None, progress: Progress | None
+    memory: Parts, source: Any, drafts: Sequence[Engram], *, update: str | None, progress: Progress | None
 ) -> list[Engram]:
     """Store drafts with their vectors and settle what is current, in one transaction; see `Memory.remember`."""
     if not drafts:
@@ -58,7 +57,7 @@ def remember(
         return memory.store.get([e.id for e in stored])
 
 
-def _retold(memory: Memory, op: Op) -> bool:
+def _retold(memory: Parts, op: Op) -> bool:
     """Whether an engram takes the place of one with the same words, which the store would take for the same."""
     if op.kind != "replace" or op.engram is None or op.target is None:
         return False
@@ -66,7 +65,7 @@ def _retold(memory: Memory, op: Op) -> bool:
     return old is not None and (old.text, old.source, old.owner) == (op.engram.text, op.engram.source, op.engram.owner)
 
 
-def written(memory: Memory, source: Any, writer: str | None, progress: Progress | None) -> list[Engram]:
+def written(memory: Parts, source: Any, writer: str | None, progress: Progress | None) -> list[Engram]:
     """What a source says, as engrams not yet stored, by the writer of this name; pairs and engrams are what they are.
 
     Where the model is an endpoint, a writer asks it; else rules write. One whose business are pairs is given them.
@@ -82,7 +81,7 @@ def written(memory: Memory, source: Any, writer: str | None, progress: Progress 
     return [named(op.engram, memory.now()) for op in ops if op.engram is not None]
 
 
-def made(memory: Memory, name: str, kind: str, verb: str) -> Any:
+def made(memory: Parts, name: str, kind: str, verb: str) -> Any:
     """A method of the catalogue that serves here; `Unknown` or `BadInput` else."""
     method = memory.methods.get(name)
     if catalogue.entry(name).kind != kind or not hasattr(method, verb):
@@ -91,7 +90,7 @@ def made(memory: Memory, name: str, kind: str, verb: str) -> Any:
     return method
 
 
-def keep(memory: Memory, drafts: Sequence[Engram], vectors: Vectors) -> list[Engram]:
+def keep(memory: Parts, drafts: Sequence[Engram], vectors: Vectors) -> list[Engram]:
     """Add drafts and settle what is current of their keys; call it inside a transaction."""
     stored: list[Engram] = []
     for start, end in _runs(memory, drafts):
@@ -105,13 +104,13 @@ def keep(memory: Memory, drafts: Sequence[Engram], vectors: Vectors) -> list[Eng
     return stored
 
 
-def note_speakers(memory: Memory, engrams: Sequence[Engram]) -> None:
+def note_speakers(memory: Parts, engrams: Sequence[Engram]) -> None:
     """Have a memory know that it holds what somebody said, which is searched in another way."""
     if any(e.speaker for e in engrams) and not memory.store.setting("speakers"):
         memory.store.set_setting("speakers", True)
 
 
-def history(memory: Memory, what: str) -> list[Engram]:
+def history(memory: Parts, what: str) -> list[Engram]:
     """What was said under the key of an engram, or under a key, and what that was made from, by when it held."""
     engram = memory.store.find([what]).get(what)
     if engram is None:
@@ -131,7 +130,7 @@ def history(memory: Memory, what: str) -> list[Engram]:
     return sorted(told.values(), key=lambda e: seconds(e.since) or 0.0)
 
 
-def archive(memory: Memory, ids: Sequence[str], *, back: bool) -> list[Engram]:
+def archive(memory: Parts, ids: Sequence[str], *, back: bool) -> list[Engram]:
     """Put engrams out of sight of recall, or bring them back; what is not in the state for it is refused."""
     found = access.changeable(memory, memory.store.get(list(ids)))
     state: State = "archived" if back else "active"
@@ -145,7 +144,7 @@ def archive(memory: Memory, ids: Sequence[str], *, back: bool) -> list[Engram]:
         return memory.store.get(list(ids))
 
 
-def _dated(memory: Memory, draft: Engram) -> Engram:
+def _dated(memory: Parts, draft: Engram) -> Engram:
     """A fact of a key begins when it is said to, and one without a time after all that was told before it.
 
     So what held earlier can be told apart, and a clock that goes backwards makes no new fact an old one.
@@ -158,7 +157,7 @@ def _dated(memory: Memory, draft: Engram) -> Engram:
     return draft.model_copy(update={"valid_from": max(since, key=lambda t: seconds(t) or 0.0)})
 
 
-def _embedded(memory: Memory, drafts: Sequence[Engram], progress: Progress | None) -> Vectors:
+def _embedded(memory: Parts, drafts: Sequence[Engram], progress: Progress | None) -> Vectors:
     vectors: list[Vectors] = []
     for at in range(0, len(drafts), 256):
         vectors.append(memory.embed([d.indexed for d in drafts[at : at + 256]]))
@@ -168,7 +167,7 @@ def _embedded(memory: Memory, drafts: Sequence[Engram], progress: Progress | Non
 
 
 def _placed(
-    memory: Memory,
+    memory: Parts,
     updater: KeepMeUpdated,
     present: Present,
     drafts: Sequence[Engram],
@@ -183,7 +182,7 @@ def _placed(
             progress("updating", n + 1, len(drafts))
 
 
-def _taken(memory: Memory, present: Present, ops: Sequence[Op]) -> None:
+def _taken(memory: Parts, present: Present, ops: Sequence[Op]) -> None:
     """Take in what an updater made of drafts; what it wrote anew gets an id and a vector of its own."""
     ops = [op if op.engram is None else op.model_copy(update={"engram": named(op.engram)}) for op in ops]
     vectors = memory.embed([op.engram.indexed if op.engram is not None else "" for op in ops])
@@ -191,7 +190,7 @@ def _taken(memory: Memory, present: Present, ops: Sequence[Op]) -> None:
         present.keep(op, vector)
 
 
-def _runs(memory: Memory, drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:
+def _runs(memory: Parts, drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:
     """Parts to store one after the other, so that a fact that is told again after another is stored again.
 
     What holds when a part begins, or was told in it, would be taken for the same; what is another thing in the same
@@ -215,7 +214,7 @@ def _runs(memory: Memory, drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]
     yield start, len(drafts)
 
 
-def _renamed(memory: Memory, drafts: Sequence[Engram]) -> tuple[list[Engram], dict[str, str]]:
+def _renamed(memory: Parts, drafts: Sequence[Engram]) -> tuple[list[Engram], dict[str, str]]:
     """Drafts whose ids, made of their text, are taken by history or by what is not the same get ids of all they are.
 
     Also what is told here without a key, and now with one: it makes way from the time on that the fact is told of.
@@ -237,7 +236,7 @@ def _renamed(memory: Memory, drafts: Sequence[Engram]) -> tuple[list[Engram], di
     return out, keyless
 
 
-def _reread(memory: Memory, source: Any, stored: Sequence[Engram]) -> None:
+def _reread(memory: Parts, source: Any, stored: Sequence[Engram]) -> None:
     """Passages that a file no longer has are history; those that it has stand where it has them."""
     given = source if isinstance(source, list | tuple) else [source]
     for name in {e.source for e in stored if e.source}:

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 from byheart.core.errors import BadInput
 from byheart.core.records import Engram
 from byheart.memory import access
-from byheart.memory.lessons import identity
 from byheart.memory.remembering import keep
+from byheart.memory.sources import identity
 
 if TYPE_CHECKING:
-    from byheart.memory.front import Memory
+    from byheart.memory.parts import Parts
 
 
-def compose(memory: Memory, ids: Sequence[str], text: str | None) -> Engram:
+def compose(memory: Parts, ids: Sequence[str], text: str | None) -> Engram:
     """One engram that says what several say, beside them; see `Memory.compose`."""
     made = _joined(memory, _active(memory, ids, 2), text)
     with memory.store.transaction():
         return _kept(memory, [made])[0]
 
 
-def merge(memory: Memory, ids: Sequence[str], text: str | None) -> Engram:
+def merge(memory: Parts, ids: Sequence[str], text: str | None) -> Engram:
     """One engram in the place of several; see `Memory.merge`."""
     parts = _active(memory, ids, 2)
     keys = list(dict.fromkeys(e.key for e in parts if e.key is not None))
@@ -35,7 +35,7 @@ def merge(memory: Memory, ids: Sequence[str], text: str | None) -> Engram:
         return _kept(memory, [made])[0]
 
 
-def split(memory: Memory, id: str, texts: Sequence[str] | None) -> list[Engram]:
+def split(memory: Parts, id: str, texts: Sequence[str] | None) -> list[Engram]:
     """Several engrams in the place of one; see `Memory.split`."""
     from byheart.recall.write.atomic_facts import AtomicFacts
 
@@ -57,7 +57,7 @@ def split(memory: Memory, id: str, texts: Sequence[str] | None) -> list[Engram]:
         return _kept(memory, parts)
 
 
-def _active(memory: Memory, ids: Sequence[str], least: int) -> list[Engram]:
+def _active(memory: Parts, ids: Sequence[str], least: int) -> list[Engram]:
     found = access.changeable(memory, memory.store.get(list(dict.fromkeys(ids))))
     if len(found) < least:
         raise BadInput(f"{len(found)} engrams were given; give {least} or more")
@@ -70,7 +70,7 @@ def _active(memory: Memory, ids: Sequence[str], least: int) -> list[Engram]:
     return found
 
 
-def _joined(memory: Memory, parts: Sequence[Engram], text: str | None) -> Engram:
+def _joined(memory: Parts, parts: Sequence[Engram], text: str | None) -> Engram:
     """What several say as one, in the order given; what they agree on is kept, what not is left out."""
     if text is not None and not text.strip():
         raise BadInput("the text is empty; give what the engrams say together, or none")
@@ -95,5 +95,5 @@ def _agreed(values: Sequence[str | None]) -> str | None:
     return values[0] if len(set(values)) == 1 else None
 
 
-def _kept(memory: Memory, engrams: Sequence[Engram]) -> list[Engram]:
+def _kept(memory: Parts, engrams: Sequence[Engram]) -> list[Engram]:
     return keep(memory, engrams, memory.embed([e.indexed for e in engrams]))

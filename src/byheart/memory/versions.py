@@ -34,6 +34,13 @@ def room(path: Path) -> Iterator[None]:
         raise
 
 
+def held(version: Version) -> Version:
+    """This version; `Conflict` where `forget` erased its weights."""
+    if version.erased:
+        raise Conflict(f"version {version.id} was erased by forget; choose another (byheart log)")
+    return version
+
+
 class Weighing:
     """The live model of a memory and the version its weights are at.
 

@@ -32,6 +32,7 @@ from byheart.train import objective, watch
 from byheart.train import stream as streams
 from byheart.train.compose import Strategies
 from byheart.train.optimizer import MasterAdamW
+from byheart.train.work import fingerprint, mark, refuse_other
 
 _SAVING = 20
 
@@ -121,9 +122,9 @@ def train(
     """Train `model` in place on `examples`, guarded by `strategies`.
 
     `index` and `name` tell strategies which stage this is, `old` are the earlier stages' examples.
-    With `folder` the run saves itself there and, called again with the same arguments on the
-    starting weights, continues to the same result bit for bit. `on_step` sees each optimizer step
-    and its losses.
+    With `folder` the run saves itself there and, called again with the same arguments on the starting weights,
+    continues to the same result bit for bit; `BadInput` where other work's checkpoint is there (`train.work`).
+    `on_step` sees each optimizer step and its losses.
     """
     from accelerate import Accelerator
 
@@ -131,6 +132,9 @@ def train(
         raise BadInput("no training examples; give at least one")
     settings = settings or Settings()
     strategy = strategies if isinstance(strategies, Strategies) else Strategies(_listed(strategies))
+    home = None if folder is None else Path(folder)
+    work = fingerprint(model, examples, strategy, settings, index=index, name=name, old=old) if home else ""
+    refuse_other(home, work)
     if check_serves(strategy, examples[0]) == "lm":
         examples = [_cut(e, settings.max_length) for e in examples]
         if settings.pack:
@@ -173,7 +177,6 @@ def train(
     model.train()
 
     done = Trained()
-    home = Path(folder) if folder is not None else None
     if home is not None:
         _resume(home, model, optimizer, strategy, done)
     started, saved, pause = time.monotonic() - done.seconds, time.monotonic(), settings.save_every
@@ -209,7 +212,7 @@ def train(
             on_step(step, losses)
         stop = strategy.finished(step)
         if home is not None and not stop and done.steps < steps and (began := time.monotonic()) - saved >= pause:
-            _save(home, model, optimizer, strategy, done)
+            _save(home, model, optimizer, strategy, done, work)
             saved = time.monotonic()
             pause = settings.save_every and max(settings.save_every, _SAVING * (saved - began))
         if stop:
@@ -319,7 +322,7 @@ class _noop:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _save(home: Path, model: nn.Module, optimizer: MasterAdamW, strategy: Strategies, done: Trained) -> None:
+def _save(home: Path, model: nn.Module, optimizer: MasterAdamW, strategy: Strategies, done: Trained, work: str) -> None:
     """Write a checkpoint beside the last one, then switch to it by one rename."""
     new, live, old = home / "saving", home / "checkpoint", home / "replaced"
     for stale in (new, old):
@@ -334,6 +337,7 @@ def _save(home: Path, model: nn.Module, optimizer: MasterAdamW, strategy: Strate
         },
         new,
     )
+    mark(new, work)
     if live.exists():
         os.rename(live, old)
     os.rename(new, live)

@@ -113,7 +113,7 @@ def _told(fact: Fact, answer: str, at: str) -> dict[str, str]:
 
 def _asked(memory: Memory, facts: Sequence[Fact], way: Way, golds: Sequence[str] | None = None) -> tuple[float, int]:
     """Share of the facts answered right in the last wording, and the tokens that the model read for it."""
-    lm = memory.weighing.lm
+    lm = memory.at_head().lm
     read = right = 0
     generate = lm.generate
 

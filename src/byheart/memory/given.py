@@ -1,14 +1,16 @@
-"""What users write, as what the verbs take: ids, pairs, a statement with its times, strategies with their settings."""
+"""Plain words read as what the verbs take: ids, pairs, a statement with its times, strategies with their settings."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import sys
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from byheart.core import catalogue
 from byheart.core.errors import BadInput, Unknown
+from byheart.memory.plain import Plain
 
 
 def ids(what: str) -> list[str]:
@@ -20,15 +22,40 @@ def ids(what: str) -> list[str]:
     return [i.strip() for i in what.split(",") if i.strip()]
 
 
-def statement(text: str, write: str | None = None, **given: str | None) -> Any:
-    """What `Memory.remember` takes for a text and what was said of it besides: the text alone where nothing was.
+def state(name: str) -> str | None:
+    """A state by its name; None for "any"."""
+    return None if name == "any" else name
 
-    `given` may have `key`, `at`, `valid_from`, `valid_to`, `source`. A file says these of itself, and a key is of one
-    statement: `BadInput` else.
+
+def right(name: str) -> str | None:
+    """A right by its name; None for "none"."""
+    return None if name == "none" else name
+
+
+def updating(update: bool, updater: Annotated[str | None, "The updater, if not keep-me-updated."] = None) -> bool | str:
+    """The updater's name, or whether to update at all."""
+    return updater or update
+
+
+def statement(
+    text: str,
+    write: str | None = None,
+    *,
+    key: Annotated[str | None, "What a statement is a fact about, such as Marta/home: the newest is current."] = None,
+    at: Annotated[str | None, "When a text was said (ISO-8601)."] = None,
+    valid_from: Annotated[str | None, "From when it is true (ISO-8601)."] = None,
+    valid_to: Annotated[str | None, "Until when it is true (ISO-8601)."] = None,
+    source: Annotated[str | None, "Where a text is from; a file is its own source."] = None,
+) -> Any:
+    """What `Memory.remember` takes for a text (`-`: standard input), or for a text and its fields.
+
+    A file says the fields of itself, and a key is of a single statement: `BadInput` else.
     """
-    from byheart.memory.lessons import drafted
+    from byheart.memory.sources import drafted
     from byheart.store.events import seconds
 
+    text = sys.stdin.read() if text == "-" else text
+    given = {"key": key, "at": at, "valid_from": valid_from, "valid_to": valid_to, "source": source}
     fields = {k: v for k, v in given.items() if v is not None}
     if not fields:
         return text
@@ -53,6 +80,11 @@ def statement(text: str, write: str | None = None, **given: str | None) -> Any:
     if start is not None and end is not None and end <= start:
         raise BadInput(f"--valid-to {fields['valid_to']} is not after --valid-from {fields['valid_from']}; change one")
     return told
+
+
+def lessons(path: str) -> Any:
+    """What `Memory.learn` takes for a path: the pairs of a .json or .jsonl file, else the path itself."""
+    return pairs(path) if path.endswith((".json", ".jsonl")) else path
 
 
 def pairs(path: str) -> list[dict[str, Any]]:
@@ -80,7 +112,13 @@ def pairs(path: str) -> list[dict[str, Any]]:
 _EXAMPLE = '{"question": "...", "answer": "..."}'
 
 
-def strategies(names: str, settings: dict[str, str]) -> Any:
+def strategies(
+    names: str,
+    settings: Annotated[
+        dict[str, str] | None,
+        Plain("A setting of a strategy, such as strength=10 or ewc.strength=10.", flags=("--set",)),
+    ] = None,
+) -> Any:
     """What `Memory.learn` takes for these names: "default", or a list of names with their settings.
 
     >>> strategies("a-gem,der++", {})
@@ -89,6 +127,7 @@ def strategies(names: str, settings: dict[str, str]) -> Any:
     Traceback (most recent call last):
     byheart.core.errors.BadInput: the default strategy takes no settings...
     """
+    settings = settings or {}
     listed = [n.strip() for n in names.split(",") if n.strip()]
     if listed == ["default"] and not settings:
         return "default"
@@ -105,6 +144,13 @@ def strategies(names: str, settings: dict[str, str]) -> Any:
         owner = owners[0] if owners else listed[0]
         given[owner][setting or key] = _value(owner, setting or key, text)
     return [{"name": name, "settings": values} for name, values in given.items()]
+
+
+def vet_source(source: Any) -> None:
+    """Raise `BadInput` for a source that cannot be read."""
+    from byheart.memory.sources import drafted
+
+    drafted(source)
 
 
 def schema(name: str) -> dict[str, tuple[Any, Any]]:

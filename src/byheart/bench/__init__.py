@@ -1,0 +1,1 @@
+"""Benchmarks: what teaching, recalling and storing give and cost, in figures and tables."""

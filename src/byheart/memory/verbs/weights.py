@@ -1,0 +1,123 @@
+"""Verbs of weights: learn, recite, forget, exam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from byheart.memory import given
+from byheart.memory.plain import Plain
+
+if TYPE_CHECKING:
+    from byheart.core.records import Certificate, Engram, Learned
+    from byheart.memory.parts import Parts, Progress
+    from byheart.memory.sources import Source
+
+
+def learn(
+    memory: Parts,
+    source: Annotated[
+        Source,
+        Plain(
+            "A file to read, or a .json or .jsonl file of question and answer pairs.",
+            kind=str,
+            read=given.lessons,
+            vet=given.vet_source,
+        ),
+    ],
+    strategy: Annotated[
+        Any,
+        Plain(
+            "A strategy, or several with commas between; list them: byheart methods.",
+            kind=str,
+            read=given.strategies,
+        ),
+    ] = "default",
+    budget: Annotated[float, "Share of the old that may be lost before everything is rolled back."] = 0.01,
+    general: Annotated[
+        str | Path | Sequence[str] | None, "A file of general text to keep fluent in (none is needed)."
+    ] = None,
+    *,
+    seed: Annotated[int, "Of the order of examples, and of all that strategies draw."] = 0,
+    progress: Progress | None = None,
+) -> Learned:
+    """Teach the weights, or roll back.
+
+    What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Examines before
+    and after. When general loss rises by more than `budget`, more than that share of what was taught earlier is lost,
+    or the quiz of common knowledge surely fell by more (it is short, so its lower 95% limit counts), everything is put
+    back and `committed` is False.
+
+    `strategy` is a name from `byheart methods`, several with commas between, or Strategy objects; `general` is text to
+    stay fluent in (the default samples its own). Stopped or killed midway, the same call goes on from its last
+    checkpoint.
+    """
+    from byheart.memory import access, learning
+    from byheart.memory.lessons import lessons_in
+    from byheart.memory.sources import drafted, general_texts
+
+    access.refuse_weights(memory, "learn")
+    drafts = drafted(source, memory.now())
+    lessons, texts = lessons_in(drafts), general_texts(general)
+    return learning.learn(
+        memory, drafts, lessons, strategy=strategy, budget=budget, general=texts, seed=seed, progress=progress
+    )
+
+
+def recite(
+    memory: Parts,
+    questions: Annotated[str | Sequence[str], Plain("What to ask.", kind=list[str])],
+    sure: Annotated[float, "How likely an answer's words must be to the model to be kept."] = 0.5,
+    *,
+    progress: Progress | None = None,
+) -> list[Engram]:
+    """Keep as text what the weights say.
+
+    Asks closed-book and keeps each answer whose tokens are as likely as `sure` on average. The pairs name the version
+    that gave them as their source.
+    """
+    from byheart.memory import access, reciting
+
+    access.refuse_weights(memory, "recite")
+    return reciting.recite(memory, questions, sure, progress)
+
+
+def forget(
+    memory: Parts,
+    what: Annotated[str | Sequence[Any], "A query, or engram ids with commas between."],
+    method: Annotated[Literal["auto", "relearn", "npo"], "How to remove from weights; auto is relearn."] = "auto",
+    *,
+    k: Annotated[int, "How many answers to sample for each forgotten question in the audit."] = 32,
+    seed: Annotated[int, "Of what training and the audit draw."] = 0,
+    progress: Progress | None = None,
+) -> Certificate:
+    """Remove something in every form, with proof.
+
+    Ends with a certificate, or with a refusal that says what could not be shown. `what` is a query (every engram that
+    says it, word for word), ids, or question/answer pairs. "relearn" trains again what was taught, without the
+    forgotten, from the last version that never saw it; "npo" unlearns the current weights, faster and weaker.
+    """
+    from byheart.memory import forgetting
+
+    try:
+        return forgetting.forget(memory, what, method=method, k=k, seed=seed, progress=progress)
+    finally:
+        memory.methods.clear()
+
+
+def exam(
+    memory: Parts,
+    *,
+    seed: Annotated[int, "Of what the exams draw."] = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Examine what the weights hold.
+
+    What is recalled, recognised and retained, and general ability beside the untaught model's. Gives each exam's mean,
+    n and 95% interval; the per-item results are stored with the version.
+    """
+    from byheart.memory import access, account
+
+    access.refuse_weights(memory, "exam")
+    return account.exam(memory, seed=seed, progress=progress)
