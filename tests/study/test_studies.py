@@ -62,7 +62,7 @@ def test_a_committed_record_follows_from_its_rows(path: Path) -> None:
     stored = json.loads(path.read_text(encoding="utf-8"))
     assert stored["scale"] != "smoke"
     assert stored["n"] == len(stored["rows"]) >= 3
-    assert {"quote", "scope", "reason", "grid", "power", "fingerprint", "commit", "criteria_since"} <= set(stored)
+    assert {"quote", "scope", "reason", "grid", "power", "fingerprint", "commit", "criteria_since", "roles"} <= set(stored)
     assert stored["fingerprint"], "nothing binds the result to behaviour"
     if not any("thresholds" in r or "settings" in r for r in results.stale(path.stem)):
         again = json.loads(json.dumps(record.claimed(study.find(path.stem), stored["scale"], stored["rows"])))
@@ -382,9 +382,14 @@ def test_a_result_is_stale_when_anything_that_it_is_bound_to_is_another(
 ) -> None:
     judged = Criterion("gain", says="gains", at_least=0.1).judge(rows(0.2, 0.3))
     stored = {"primary": judged, "secondary": [], "preconditions": [], "settings": {"a": 1}, "scale": "small"}
-    stored |= {"seeds": [0, 1], "fingerprint": {"gain": 0.5}}
+    stored |= {"seeds": [0, 1], "fingerprint": {"gain": 0.5}, "roles": "named before the run"}
     now: dict[str, Any] = {"criteria": ["gains: gain >= 0.1"], "settings": {"small": {"a": 1}}, "burnt": []}
     now |= {"fingerprint": {"gain": 0.5, "new": 1.0}}
+    monkeypatch.setattr(results, "result", lambda slug: stored)
+    monkeypatch.setattr(results, "today", lambda slug: now)
+    late = {**stored, "roles": "named after the run"}
+    monkeypatch.setattr(results, "result", lambda slug: late)
+    assert results.stale("ewc") == ["which criterion decides was named after the run"]
     monkeypatch.setattr(results, "result", lambda slug: stored)
     for changed, reason in (
         ({}, []),

@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from byheart.core.protocols import Embedder, Retriever
-from byheart.core.query import Query
+from byheart.core.protocols import Embedder
+from byheart.core.query import Query, Retriever
 from byheart.core.records import Engram
 from byheart.exam import retrieval
 from byheart.models.embedder import Remembered

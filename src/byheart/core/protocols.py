@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from byheart.core.records import Brief, Engram, Hit
+from byheart.core.records import Brief, Engram
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from byheart.core.query import Query
 
 Prompt = str | list[dict[str, str]]
 Where = dict[str, Any] | None
@@ -83,19 +82,3 @@ class Index(Protocol):
     def all(self, state: Any = "active") -> list[Engram]: ...
 
     def changed(self) -> Any: ...
-
-
-class Retriever(Protocol):
-    """Searches a store: from a query to hits."""
-
-    def search(self, query: Query) -> list[Hit]:
-        """At most `query.k` hits, best first; none where the query is empty."""
-        ...
-
-
-class Reranker(Protocol):
-    """Puts hits into the order in which they are read; it may leave some out."""
-
-    def order(self, query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """The hits in their new order; those given are not changed."""
-        ...

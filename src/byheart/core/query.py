@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Embedder, Index, Subject, Where
+from byheart.core.records import Hit
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,19 @@ class Query:
         if self.model is None:
             raise BadInput(f"{method} reads with a language model; give Query(text, model=...)")
         return self.model()
+
+
+class Retriever(Protocol):
+    """Searches a store: from a query to hits."""
+
+    def search(self, query: Query) -> list[Hit]:
+        """At most `query.k` hits, best first; none where the query is empty."""
+        ...
+
+
+class Reranker(Protocol):
+    """Puts hits into the order in which they are read; it may leave some out."""
+
+    def order(self, query: Query, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """The hits in their new order; those given are not changed."""
+        ...

@@ -54,6 +54,8 @@ def stale(slug: str) -> list[str]:
     if record is None or now is None:
         return []
     reasons = []
+    if record["roles"] != "named before the run":
+        reasons.append("which criterion decides was named after the run")
     thresholds = [_threshold(c) for c in (record["primary"], *record["secondary"], *record["preconditions"])]
     if sorted(thresholds) != sorted(now["criteria"]):
         reasons.append("the thresholds are others now")

@@ -17,7 +17,8 @@ from byheart.memory import access
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from byheart.core.protocols import Embedder, Reranker, Retriever
+    from byheart.core.protocols import Embedder
+    from byheart.core.query import Reranker, Retriever
     from byheart.memory.parts import Parts
 
 CLOSE = 0.35

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from byheart.train.loop import Trained
+
+class Trained(Protocol):
+    """What a stage did: the steps it took, and the losses of each by name (see `train.loop.Trained`)."""
+
+    steps: int
+    history: list[dict[str, float]]
+
 
 _watched: ContextVar[list[Trained] | None] = ContextVar("watched", default=None)
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from byheart.core.errors import BadInput
-from byheart.core.protocols import Retriever
-from byheart.core.query import Query
+from byheart.core.query import Query, Retriever
 from byheart.core.records import Hit
 from byheart.recall.read.evidence import content
 from byheart.recall.retrieve.hybrid import Hybrid

@@ -33,6 +33,7 @@ def record(
         "seconds": round(sum(r["seconds"] for r in rows), 1),
         "processor_seconds": round(sum(r["processor_seconds"] for r in rows), 1),
         "rows": list(rows),
+        "roles": "named before the run",
         "criteria_since": since._asdict() if since else None,
         "commit": history.head(study.file().parent),
         "fingerprint": figures,

@@ -73,6 +73,7 @@ class ForgettingPrioritized(Study[Size]):
         Criterion("k_beside_fpf", says="k-FPF beside replay with FPF", at_least=-0.03),
         Criterion("k_time", says="training time of k-FPF beside replay's", at_most=0.9),
     )
+    timed = frozenset({"k_time"})
     scales = Scales(
         smoke=Size(orders=1, classes=10, tasks=2, epochs=1, memory=20, steps=3),
         small=Size(orders=3, classes=100, tasks=10, epochs=12, memory=500),

@@ -67,6 +67,7 @@ class Halves(Study[Size]):
         Criterion("tasks_over_lora", says="tasks held at the end beyond LoRA", at_least=0.0),
         Criterion("time", says="time of a step beside full fine-tuning's", at_most=0.9),
     )
+    timed = frozenset({"time"})
     scales = Scales(
         smoke=Size(model="tiny", tasks=2, each=1, steps=2, repeats=1),
         small=Size(model="smollm2-135m", tasks=2, each=1, steps=15),

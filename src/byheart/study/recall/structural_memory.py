@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from byheart.core.protocols import Retriever
-from byheart.core.query import Query
+from byheart.core.query import Query, Retriever
 from byheart.models.embedder import Remembered, load_embedder
 from byheart.recall.retrieve.hybrid import Hybrid
 from byheart.recall.retrieve.iterative import Iterative
