@@ -57,7 +57,7 @@ def find(
         if e.kind == "reranker"
     ]
     usual = "ranked" if memory.store.setting("speakers") else "hybrid"
-    found: Sequence[Hit] = memory.methods.get(retrievers[0] if retrievers else usual).search(
+    hits: Sequence[Hit] = memory.methods.get(retrievers[0] if retrievers else usual).search(
         memory.store,
         memory.embedder,
         query,
@@ -67,12 +67,12 @@ def find(
     )
     given: list[tuple[str, list[Hit]]] = []
     for name, reranker, model in rerankers:
-        if not found:
+        if not hits:
             break
         if hasattr(reranker, "learn"):
-            given.append((name, list(found)))
-        found = _ordered(memory, reranker, query, found, k, model)
-    return Found(list(found[:k]), given)
+            given.append((name, list(hits)))
+        hits = _ordered(memory, reranker, query, hits, k, model)
+    return Found(list(hits[:k]), given)
 
 
 def _ordered(memory: Parts, reranker: Any, query: str, hits: Sequence[Hit], k: int, model: str | None) -> Sequence[Hit]:
@@ -87,8 +87,8 @@ def _ordered(memory: Parts, reranker: Any, query: str, hits: Sequence[Hit], k: i
             with_what[name] = memory.at_head().lm
         elif name == "scorer":
             with_what[name] = None if model is None else memory.scorer(model)
-    found: Sequence[Hit] = reranker.order(query, hits, **with_what)
-    return found
+    ordered: Sequence[Hit] = reranker.order(query, hits, **with_what)
+    return ordered
 
 
 def answer(
@@ -106,23 +106,25 @@ def answer(
     if form != "weights":
         reads = _reader(memory, reader)
         draft = {"draft": reads.draft(memory.subject_at_head(), question)} if hasattr(reads, "draft") else {}
-        asked = draft.get("draft") or question
+        wording = draft.get("draft") or question
         # rerankers put hits as they are to be read, so no more are asked for than the reader reads
-        hits, given = find(memory, asked, min(k, getattr(reads, "passages", k)) if method else k, method=method)
+        hits, given = find(memory, wording, min(k, getattr(reads, "passages", k)) if method else k, method=method)
         if hits and (form == "text" or _relevant(memory, question, hits)):
-            said: Answer = reads.answer(memory.subject_at_head(), question, hits, **draft)
-            memory.used(h.id for h in said.hits)
+            reply: Answer = reads.answer(memory.subject_at_head(), question, hits, **draft)
+            memory.used(h.id for h in reply.hits)
             for name, pool in given:
-                vectors = _Vectors(memory.embedder, [asked.encode("utf-8", "ignore").decode(), *(h.text for h in pool)])
-                memory.methods.learn(name, asked, pool, {h.id for h in said.hits}, vectors, len(hits))
-            return said
+                vectors = _Vectors(
+                    memory.embedder, [wording.encode("utf-8", "ignore").decode(), *(h.text for h in pool)]
+                )
+                memory.methods.learn(name, wording, pool, {h.id for h in reply.hits}, vectors, len(hits))
+            return reply
         if form == "text":
             return Answer(text="", form="none")
     from byheart.exam.recall import ask
 
-    told = memory.subject_at_head().generate([ask(question)], max_tokens=48)[0][0]
-    sure = float(np.exp(np.mean(told.logprobs))) if told.logprobs else None
-    return Answer(text=told.text, form="weights", confidence=sure)
+    generated = memory.subject_at_head().generate([ask(question)], max_tokens=48)[0][0]
+    sure = float(np.exp(np.mean(generated.logprobs))) if generated.logprobs else None
+    return Answer(text=generated.text, form="weights", confidence=sure)
 
 
 def _reader(memory: Parts, name: str | None) -> Any:
