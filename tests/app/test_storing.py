@@ -127,7 +127,7 @@ def test_the_bench_says_how_far_it_is() -> None:
     from byheart.bench.storing import measure
 
     told: list[tuple[str, int, int]] = []
-    measure(1500, told=lambda *stage: told.append(stage))
+    measure(1500, progress=lambda *stage: told.append(stage))
     assert ("adding 1,500", 1500, 1500) in told
     assert told[-1] == ("searching 1,500", 2, 2)
 

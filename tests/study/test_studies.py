@@ -62,7 +62,9 @@ def test_a_committed_record_follows_from_its_rows(path: Path) -> None:
     stored = json.loads(path.read_text(encoding="utf-8"))
     assert stored["scale"] != "smoke"
     assert stored["n"] == len(stored["rows"]) >= 3
-    assert {"quote", "scope", "reason", "grid", "power", "fingerprint", "commit", "criteria_since", "roles"} <= set(stored)
+    assert {"quote", "scope", "reason", "grid", "power", "fingerprint", "commit", "criteria_since", "roles"} <= set(
+        stored
+    )
     assert stored["fingerprint"], "nothing binds the result to behaviour"
     if not any("thresholds" in r or "settings" in r for r in results.stale(path.stem)):
         again = json.loads(json.dumps(record.claimed(study.find(path.stem), stored["scale"], stored["rows"])))

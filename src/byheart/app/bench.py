@@ -98,21 +98,21 @@ def recall(
 
     writable("--out", out)
     dialogues = read(data)
-    with terminal.bars(as_json) as told:
-        found = {**recalling.bench(dialogues, load_embedder(embedder), k=k, told=told), "embedder": embedder}
+    with terminal.bars(as_json) as progress:
+        row = {**recalling.bench(dialogues, load_embedder(embedder), k=k, progress=progress), "embedder": embedder}
     if out:
-        Path(out).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        Path(out).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
     if as_json:
-        terminal.dump(found)
+        terminal.dump(row)
         return
-    table(terminal.console(), recalling.COLUMNS, recalling.cells(found))
-    if found["parts"]:
-        table(terminal.console(), recalling.PART_COLUMNS, recalling.part_cells(found))
+    table(terminal.console(), recalling.COLUMNS, recalling.cells(row))
+    if row["parts"]:
+        table(terminal.console(), recalling.PART_COLUMNS, recalling.part_cells(row))
     typer.echo(
-        f"{found['questions']} questions about {found['turns']} turns of {found['dialogues']} dialogues; stored in "
-        f"{found['seconds_to_store']:.1f} s, {found['embedder_share_of_storing']:.0%} of them for the embedder, which "
-        f"takes {found['ms_to_embed_a_question']:.0f} ms for a question besides the search, "
-        f"{found['embedder_share_of_a_ranked_search']:.0%} of both with the last retriever"
+        f"{row['questions']} questions about {row['turns']} turns of {row['dialogues']} dialogues; stored in "
+        f"{row['seconds_to_store']:.1f} s, {row['embedder_share_of_storing']:.0%} of them for the embedder, which "
+        f"takes {row['ms_to_embed_a_question']:.0f} ms for a question besides the search, "
+        f"{row['embedder_share_of_a_ranked_search']:.0%} of both with the last retriever"
     )
 
 

@@ -79,11 +79,11 @@ def _root(
 
 def _command(verb: Verb) -> Callable[..., None]:
     """A command that asks for the verb's parameters in plain words, and for those that every verb has."""
-    asked = plain.words(verb.run)
-    mappings = {w.name: _flags(w)[0] for w in asked if _maps(w.kind)}
+    wanted = plain.words(verb.run)
+    mappings = {w.name: _flags(w)[0] for w in wanted if _maps(w.kind)}
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = []
-    for word in asked:
+    for word in wanted:
         annotation, default = _option(word)
         parameters.append(inspect.Parameter(word.name, kind, annotation=annotation, default=default))
     then = verb.then
@@ -212,14 +212,14 @@ def methods(
         else:
             table(console(), ("name", "kind", "what it does"), ((r["name"], r["kind"], r["summary"]) for r in rows))
         return
-    found = _method(catalogue.entry(name))
+    method = _method(catalogue.entry(name))
     settings = [_setting(k, t, d) for k, (t, d) in schema(name).items()]
     if as_json:
-        dump({**found, "settings": settings})
+        dump({**method, "settings": settings})
         return
     out = console()
-    out.print(f"{found['name']}: {found['summary']}", markup=False)
-    out.print(f"from byheart.{found['module']} import {found['class']}", style="dim", markup=False)
+    out.print(f"{method['name']}: {method['summary']}", markup=False)
+    out.print(f"from byheart.{method['module']} import {method['class']}", style="dim", markup=False)
     table(
         out,
         ("setting", "type", "default"),
@@ -235,11 +235,11 @@ def find(
     from byheart.core import catalogue
     from byheart.core.errors import Unknown
 
-    found = catalogue.find(text)
-    if not found:
+    matches = catalogue.find(text)
+    if not matches:
         known = [e.name for e in catalogue.methods()] + [p.slug for p in catalogue.papers()]
         raise Unknown.name("method or paper", text, known, "byheart papers, byheart methods")
-    rows = [_method(f) if isinstance(f, catalogue.Entry) else _paper(f) for f in found]
+    rows = [_method(f) if isinstance(f, catalogue.Entry) else _paper(f) for f in matches]
     if as_json:
         dump(rows)
         return
@@ -358,8 +358,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not hasattr(error, "format_message"):
             raise
         command = "".join(f" {a}" for a in words[:1] if a.isalpha())
-        said = error.format_message().rstrip(".")
-        _fail("Usage", f"{said}, in: byheart {shlex.join(words)}; see byheart{command} --help", as_json)
+        reason = error.format_message().rstrip(".")
+        _fail("Usage", f"{reason}, in: byheart {shlex.join(words)}; see byheart{command} --help", as_json)
         code = 2
     if code == 130:
         again = "nothing acknowledged is lost; run the same command again to go on from the last checkpoint"

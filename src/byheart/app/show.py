@@ -54,18 +54,18 @@ def brief(value: Any) -> str:
 
 def show(verb: str, result: Any, console: Console) -> None:
     """Print what a verb gave back."""
-    found = plain(result)
+    data = plain(result)
     printer = globals().get(f"_{verb}")
     if printer:
-        printer(found, console)
-    elif isinstance(found, dict):
-        _fields(found, console)
+        printer(data, console)
+    elif isinstance(data, dict):
+        _fields(data, console)
     else:
-        console.print(found, markup=False)
+        console.print(data, markup=False)
 
 
-def _fields(found: dict[str, Any], console: Console, indent: str = "") -> None:
-    for key, value in found.items():
+def _fields(data: dict[str, Any], console: Console, indent: str = "") -> None:
+    for key, value in data.items():
         if isinstance(value, dict):
             console.print(f"{indent}{key}", markup=False)
             _fields(value, console, indent + "  ")
@@ -76,19 +76,19 @@ def _fields(found: dict[str, Any], console: Console, indent: str = "") -> None:
             console.print(f"{indent}{key}: {text}", markup=False)
 
 
-def _history(found: list[dict[str, Any]], console: Console) -> None:
-    rows = ((e["valid_from"] or e["at"] or e["created"], e["valid_to"], e["state"], e["id"], e["text"]) for e in found)
+def _history(data: list[dict[str, Any]], console: Console) -> None:
+    rows = ((e["valid_from"] or e["at"] or e["created"], e["valid_to"], e["state"], e["id"], e["text"]) for e in data)
     table(console, ("from", "until", "state", "id", "text"), rows)
 
 
 _archive = _restore = _split = _recite = _history
 
 
-def _list(found: list[dict[str, Any]], console: Console) -> None:
-    if not found:
+def _list(data: list[dict[str, Any]], console: Console) -> None:
+    if not data:
         console.print("none")
         return
-    rows = ((e["id"], e["state"], e["key"], e["source"], _start(e["text"])) for e in found)
+    rows = ((e["id"], e["state"], e["key"], e["source"], _start(e["text"])) for e in data)
     table(console, ("id", "state", "key", "source", "text"), rows)
 
 
@@ -102,70 +102,70 @@ def _start(text: str, size: int = 80) -> str:
     return line if len(line) <= size else f"{line[:size].rstrip()}…"
 
 
-def _grant(found: dict[str, str], console: Console) -> None:
-    if not found:
+def _grant(data: dict[str, str], console: Console) -> None:
+    if not data:
         console.print("nothing is granted")
         return
-    table(console, ("owner", "may"), found.items())
+    table(console, ("owner", "may"), data.items())
 
 
-def _compose(found: dict[str, Any], console: Console) -> None:
-    _history([found], console)
+def _compose(data: dict[str, Any], console: Console) -> None:
+    _history([data], console)
 
 
 _merge = _compose
 
 
-def _plan(found: list[dict[str, Any]] | dict[str, Any], console: Console) -> None:
-    due, done = (found["proposals"], found["done"]) if isinstance(found, dict) else (found, [])
+def _plan(data: list[dict[str, Any]] | dict[str, Any], console: Console) -> None:
+    due, done = (data["proposals"], data["done"]) if isinstance(data, dict) else (data, [])
     if not due:
         console.print("nothing is due")
         return
     table(console, ("what", "engrams", "why"), ((p["kind"], ", ".join(p["engrams"]), p["reason"]) for p in due))
-    for one in done:
-        if "committed" in one:
-            _learn(one, console)
+    for outcome in done:
+        if "committed" in outcome:
+            _learn(outcome, console)
         else:
-            what = "archived" if one["state"] == "archived" else f"merged {', '.join(one['parents'])} into"
-            console.print(f"{what} {one['id']}: {_start(one['text'])}", markup=False)
+            what = "archived" if outcome["state"] == "archived" else f"merged {', '.join(outcome['parents'])} into"
+            console.print(f"{what} {outcome['id']}: {_start(outcome['text'])}", markup=False)
 
 
-def _remember(found: list[dict[str, Any]], console: Console) -> None:
-    sources = sorted({e["source"] for e in found if e.get("source")})
-    console.print(f"remembered {len(found)} engrams" + (f" from {', '.join(sources)}" if sources else ""), markup=False)
+def _remember(data: list[dict[str, Any]], console: Console) -> None:
+    sources = sorted({e["source"] for e in data if e.get("source")})
+    console.print(f"remembered {len(data)} engrams" + (f" from {', '.join(sources)}" if sources else ""), markup=False)
 
 
-def _recall(found: list[dict[str, Any]], console: Console) -> None:
-    if not found:
+def _recall(data: list[dict[str, Any]], console: Console) -> None:
+    if not data:
         console.print("nothing found")
         return
-    table(console, ("score", "id", "source", "text"), ((h["score"], h["id"], h["source"], h["text"]) for h in found))
+    table(console, ("score", "id", "source", "text"), ((h["score"], h["id"], h["source"], h["text"]) for h in data))
 
 
-def _ask(found: dict[str, Any], console: Console) -> None:
-    console.print(found["text"], markup=False)
-    sure = "" if found.get("confidence") is None else f", confidence {found['confidence']:.2f}"
-    console.print(f"(from {found['form']}{sure})", style="dim", markup=False)
-    for hit in found["hits"]:
+def _ask(data: dict[str, Any], console: Console) -> None:
+    console.print(data["text"], markup=False)
+    sure = "" if data.get("confidence") is None else f", confidence {data['confidence']:.2f}"
+    console.print(f"(from {data['form']}{sure})", style="dim", markup=False)
+    for hit in data["hits"]:
         line = " ".join(hit["text"].split())
         console.print(f"  [{hit['id']}] {hit.get('source') or ''} {line[:100]}".rstrip(), style="dim", markup=False)
 
 
-def _learn(found: dict[str, Any], console: Console) -> None:
-    head = f"committed {found['version']}" if found["committed"] else "rolled back, nothing changed"
-    console.print(f"{head}: {len(found['taught'])} taught, {len(found['lost'])} lost", style="bold", markup=False)
-    if found.get("reason"):
-        console.print(found["reason"], markup=False)
-    _fields(found.get("report") or {}, console, "  ")
+def _learn(data: dict[str, Any], console: Console) -> None:
+    head = f"committed {data['version']}" if data["committed"] else "rolled back, nothing changed"
+    console.print(f"{head}: {len(data['taught'])} taught, {len(data['lost'])} lost", style="bold", markup=False)
+    if data.get("reason"):
+        console.print(data["reason"], markup=False)
+    _fields(data.get("report") or {}, console, "  ")
 
 
-def _forget(found: dict[str, Any], console: Console) -> None:
+def _forget(data: dict[str, Any], console: Console) -> None:
     from byheart.core.records import Certificate
 
-    console.print(str(Certificate.model_validate(found)), markup=False)
+    console.print(str(Certificate.model_validate(data)), markup=False)
 
 
-def _log(found: list[dict[str, Any]], console: Console) -> None:
+def _log(data: list[dict[str, Any]], console: Console) -> None:
     rows = (
         (
             v["id"],
@@ -174,41 +174,41 @@ def _log(found: list[dict[str, Any]], console: Console) -> None:
             len(v["taught"]),
             v["message"] + (" (erased)" if v["erased"] else ""),
         )
-        for v in found
+        for v in data
     )
     table(console, ("version", "when", "strategy", "taught", "what"), rows)
 
 
-def _exam(found: dict[str, Any], console: Console) -> None:
-    console.print(f"version {found['version']}", style="bold", markup=False)
-    rows = ((name, f["mean"], f"{brief(f['low'])} to {brief(f['high'])}", f["n"]) for name, f in found["exams"].items())
+def _exam(data: dict[str, Any], console: Console) -> None:
+    console.print(f"version {data['version']}", style="bold", markup=False)
+    rows = ((name, f["mean"], f"{brief(f['low'])} to {brief(f['high'])}", f["n"]) for name, f in data["exams"].items())
     table(console, ("exam", "mean", "95% interval", "n"), rows)
 
 
-def _diff(found: dict[str, Any], console: Console) -> None:
+def _diff(data: dict[str, Any], console: Console) -> None:
     for kind in ("gained", "lost", "not_examined"):
-        facts = found[kind]
+        facts = data[kind]
         if facts or kind != "not_examined":
             console.print(f"{kind.replace('_', ' ')}: {len(facts)}", style="bold", markup=False)
         for fact in facts:
             console.print(f"  {fact['question']} {fact['answer']}", markup=False)
-    console.print(f"tensors changed: {found['tensors_changed']}", markup=False)
-    before, after = found["general_loss"]
+    console.print(f"tensors changed: {data['tensors_changed']}", markup=False)
+    before, after = data["general_loss"]
     if before is not None and after is not None:
         console.print(f"loss on general text: {brief(before)} to {brief(after)}", markup=False)
 
 
-def _revert(found: dict[str, Any], console: Console) -> None:
-    console.print(f"now at {found['id']} {found['message']}".rstrip(), markup=False)
+def _revert(data: dict[str, Any], console: Console) -> None:
+    console.print(f"now at {data['id']} {data['message']}".rstrip(), markup=False)
 
 
-def _check(found: list[str], console: Console) -> None:
-    for line in found or ["clean"]:
+def _check(data: list[str], console: Console) -> None:
+    for line in data or ["clean"]:
         console.print(line, markup=False)
 
 
-def _report(found: str, console: Console) -> None:
-    console.print(f"wrote {Path(found)}", markup=False)
+def _report(data: str, console: Console) -> None:
+    console.print(f"wrote {Path(data)}", markup=False)
 
 
 _export = _report

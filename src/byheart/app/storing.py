@@ -46,13 +46,13 @@ def move(
     from byheart.store.opening import kept
 
     home = _home(folder, namespace)
-    with bars(as_json) as told:
+    with bars(as_json) as progress:
         if target == "folder":
-            found = transfer.to_folder(home, store, progress=told)
+            counts = transfer.to_folder(home, store, progress=progress)
         else:
-            found = transfer.to_server(home, target, progress=told)
+            counts = transfer.to_server(home, target, progress=progress)
     _note_namespaces(folder, namespace, "were not moved with it; move each with --namespace")
-    _tell({"moved": kept(home) or str(home.database), **found}, as_json)
+    _tell({"moved": kept(home) or str(home.database), **counts}, as_json)
 
 
 @app.command()
@@ -66,10 +66,10 @@ def backup(
     """Write a memory and its weights into one file."""
     from byheart.store import backup as backups
 
-    with bars(as_json) as told, _open(folder, namespace, store) as source:
-        found = backups.backup(source, path, progress=told)
+    with bars(as_json) as progress, _open(folder, namespace, store) as source:
+        counts = backups.backup(source, path, progress=progress)
     _note_namespaces(folder, namespace, "are not in this backup; back each up with --namespace, into a file of its own")
-    _tell({"written": path, **found}, as_json)
+    _tell({"written": path, **counts}, as_json)
 
 
 @app.command()
@@ -85,9 +85,9 @@ def restore(
     from byheart.store.folder import within
 
     home = within(folder, namespace)
-    with bars(as_json) as told:
-        found = backups.restore(path, home, store, progress=told)
-    _tell({"restored": str(home), **found}, as_json)
+    with bars(as_json) as progress:
+        counts = backups.restore(path, home, store, progress=progress)
+    _tell({"restored": str(home), **counts}, as_json)
 
 
 @app.command("import")
@@ -108,9 +108,9 @@ def take(
         lines = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 (closed below)
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}); give a file with JSON lines") from error
-    with lines, bars(as_json) as told, Memory.open(home.path, store=store) as memory:
-        found = import_lines(memory, lines, batch=batch, progress=told)
-    _tell(found, as_json)
+    with lines, bars(as_json) as progress, Memory.open(home.path, store=store) as memory:
+        counts = import_lines(memory, lines, batch=batch, progress=progress)
+    _tell(counts, as_json)
 
 
 @app.command()
@@ -143,11 +143,11 @@ def namespaces(folder: Where = "./brain", as_json: Json = False) -> None:
 
     if not Path(folder).expanduser().is_dir():
         raise BadInput(f"no folder {folder!r}; name another with --memory")
-    found = folders.namespaces(folder)
+    names = folders.namespaces(folder)
     if as_json:
-        dump(found)
+        dump(names)
     else:
-        typer.echo("\n".join(found) or "none; open one with --namespace NAME")
+        typer.echo("\n".join(names) or "none; open one with --namespace NAME")
 
 
 @app.command()
@@ -169,14 +169,14 @@ def bench(
         raise BadInput(f"--sizes {sizes!r}: give whole numbers of 10 and more with commas between, such as 1000,10000")
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     runs: list[dict[str, Any]] = []
-    found = {"bench": "store", "store": "postgresql" if store else "sqlite", "runs": runs}
-    with bars(as_json) as told:
+    figures = {"bench": "store", "store": "postgresql" if store else "sqlite", "runs": runs}
+    with bars(as_json) as progress:
         for size in wanted:
-            runs.append({"size": size, **storing.measure(size, store, told)})
+            runs.append({"size": size, **storing.measure(size, store, progress)})
             if out:
-                Path(out).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+                Path(out).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if as_json:
-        dump(found)
+        dump(figures)
     else:
         table(console(), storing.COLUMNS, map(storing.cells, runs))
 
@@ -212,9 +212,9 @@ def _note_namespaces(folder: str, namespace: str | None, what: str) -> None:
         typer.echo(f"{folder} has namespaces, memories of their own, which {what}: {', '.join(names)}", err=True)
 
 
-def _tell(found: dict[str, Any], as_json: bool) -> None:
+def _tell(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        dump(found)
+        dump(facts)
         return
-    for name, value in found.items():
+    for name, value in facts.items():
         typer.echo(f"{name}: {'; '.join(map(str, value)) or 'nothing' if isinstance(value, list) else value}")

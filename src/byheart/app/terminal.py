@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from byheart.memory.parts import Progress as Told
+    from byheart.memory.parts import Progress
 
 _interrupts: list[int] = []
 
@@ -52,7 +52,7 @@ def _heed(stage: str, done: int, total: int) -> None:
 
 
 @contextmanager
-def bars(silent: bool) -> Iterator[Told]:
+def bars(silent: bool) -> Iterator[Progress]:
     """Bars on a terminal's standard error, one per stage; nothing is shown anywhere else."""
     if silent or not sys.stderr.isatty():
         yield _heed

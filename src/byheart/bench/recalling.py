@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from byheart.core.protocols import Embedder
 from byheart.core.query import Query, Retriever
@@ -25,7 +25,9 @@ from byheart.recall.retrieve.ranked import PARTS, WEIGHTS, Ranked, Rated, fit, u
 from byheart.store.sqlite import Store
 from byheart.world.dialogues import Dialogue, Probe
 
-Told = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from byheart.memory.parts import Progress
+
 MEASURES = {"recall": retrieval.recall, "all": retrieval.recall_all, "any": retrieval.recall_any}
 PLAIN: Mapping[str, Hybrid] = {
     "bm25": Hybrid(dense=0.0, neighbours=0.0),
@@ -41,7 +43,7 @@ Questions = list[tuple[Rated, list[str]]]
 
 
 @dataclass
-class Kept:
+class Indexed:
     """A dialogue in a store: which engram each turn became."""
 
     dialogue: Dialogue
@@ -54,7 +56,7 @@ class Kept:
 
 
 def bench(
-    dialogues: Sequence[Dialogue], embedder: Embedder, *, k: int = 10, told: Told | None = None
+    dialogues: Sequence[Dialogue], embedder: Embedder, *, k: int = 10, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Recall of turns and sessions by every retriever; see `table` for what is in it.
 
@@ -63,25 +65,25 @@ def bench(
     once = Remembered(embedder)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        kept = []
+        indexed = []
         for n, dialogue in enumerate(dialogues):
-            kept.append(_keep(dialogue, Path(folder) / f"{n}", once))
-            if told:
-                told("reading", n + 1, len(dialogues))
+            indexed.append(_keep(dialogue, Path(folder) / f"{n}", once))
+            if progress:
+                progress("reading", n + 1, len(dialogues))
         stored, embedding = time.perf_counter() - started, once.seconds
         named = [_keep(d, Path(folder) / f"named-{n}", once, named=True) for n, d in enumerate(dialogues)]
         read, spent = len(once.known), once.seconds
         arms: dict[str, list[dict[str, Any]]] = {name: [] for name in (*PLAIN, "ranked")}
-        learned, parts = _learned(kept, once, k, told)
-        for n, one in enumerate(kept):
+        learned, parts = _learned(indexed, once, k, progress)
+        for n, entry in enumerate(indexed):
             ranker = Ranked(weights=learned[n % len(learned)])
-            searchers: dict[str, tuple[Retriever, Kept]] = {name: (s, named[n]) for name, s in PLAIN.items()}
-            for name, (searcher, store) in {**searchers, "ranked": (ranker, one)}.items():
-                arms[name] += [_ask(store, probe, searcher, once, k) for probe in one.dialogue.probes]
-            if told:
-                told("asking", n + 1, len(kept))
-        for one in (*kept, *named):
-            one.store.close()
+            searchers: dict[str, tuple[Retriever, Indexed]] = {name: (s, named[n]) for name, s in PLAIN.items()}
+            for name, (searcher, store) in {**searchers, "ranked": (ranker, entry)}.items():
+                arms[name] += [_ask(store, probe, searcher, once, k) for probe in entry.dialogue.probes]
+            if progress:
+                progress("asking", n + 1, len(indexed))
+        for entry in (*indexed, *named):
+            entry.store.close()
     asking = (once.seconds - spent) / max(1, len(once.known) - read) * 1e3
     tables = {name: table(rows, k) for name, rows in arms.items()}
     return {
@@ -101,7 +103,7 @@ def bench(
     }
 
 
-def _keep(dialogue: Dialogue, path: Path, embedder: Remembered, *, named: bool = False) -> Kept:
+def _keep(dialogue: Dialogue, path: Path, embedder: Remembered, *, named: bool = False) -> Indexed:
     """A dialogue in a store of its own, each turn's text with its speaker's name before it or not."""
     texts = [f"{t.speaker}: {t.text}" if named and t.speaker else t.text for t in dialogue.turns]
     engrams = [
@@ -109,69 +111,69 @@ def _keep(dialogue: Dialogue, path: Path, embedder: Remembered, *, named: bool =
         for n, (t, x) in enumerate(zip(dialogue.turns, texts, strict=True))
     ]
     store = Store(path, dimension=embedder.dimension)
-    return Kept(dialogue, store, [e.id for e in store.add(engrams, embedder.encode([e.text for e in engrams]))])
+    return Indexed(dialogue, store, [e.id for e in store.add(engrams, embedder.encode([e.text for e in engrams]))])
 
 
 def _learned(
-    kept: Sequence[Kept], embedder: Remembered, k: int, told: Told | None
+    indexed: Sequence[Indexed], embedder: Remembered, k: int, progress: Progress | None
 ) -> tuple[Sequence[Mapping[str, float]], dict[str, Any]]:
     """The ranker's weights for every fold, and its recall with its parts added one by one and with each left out.
 
     A dialogue's fold is its number modulo the number of folds; weights come from dialogues of other folds. Where there
     are none, they are those shipped.
     """
-    if len(kept) == 1:
+    if len(indexed) == 1:
         return [WEIGHTS], {}
     order = list(PARTS)
     chosen = [("added", part, order[: n + 1]) for n, part in enumerate(order)]
     chosen += [("left out", part, [p for p in order if p != part]) for part in order]
-    found: dict[str, Any] = {"added": {}, "left out": {}}
-    asked: dict[tuple[bool, ...], list[Questions]] = {}
+    tables: dict[str, Any] = {"added": {}, "left out": {}}
+    questions: dict[tuple[bool, ...], list[Questions]] = {}
     whole: list[dict[str, float]] = []
     for n, (how, part, parts) in enumerate(chosen):
         names = using(parts)
         looked = tuple(p in parts for p in ("words", "meaning", "speaker"))
-        if looked not in asked:
+        if looked not in questions:
             ranker = Ranked(weights={name: float(name in names) for name in WEIGHTS})
-            asked[looked] = [_asked(one, ranker, embedder) for one in kept]
-        weights = _folded(asked[looked], names)
+            questions[looked] = [_questions(entry, ranker, embedder) for entry in indexed]
+        weights = _folded(questions[looked], names)
         rows = [
-            _found(one, probe, list(candidates.best(weights[d % len(weights)], max(5, k))), k)
-            for d, one in enumerate(kept)
-            for probe, (candidates, _) in zip(one.dialogue.probes, asked[looked][d], strict=True)
+            _recalled(entry, probe, list(candidates.best(weights[d % len(weights)], max(5, k))), k)
+            for d, entry in enumerate(indexed)
+            for probe, (candidates, _) in zip(entry.dialogue.probes, questions[looked][d], strict=True)
         ]
-        found[how][part] = table(rows, k)
+        tables[how][part] = table(rows, k)
         whole = weights if parts == order else whole
-        if told:
-            told("learning", n + 1, len(chosen))
-    return whole, found
+        if progress:
+            progress("learning", n + 1, len(chosen))
+    return whole, tables
 
 
-def _asked(one: Kept, ranker: Ranked, embedder: Remembered) -> Questions:
-    return [(ranker.rated(Query(p.text, one.store, embedder)), one.wanted(p)) for p in one.dialogue.probes]
+def _questions(entry: Indexed, ranker: Ranked, embedder: Remembered) -> Questions:
+    return [(ranker.rated(Query(p.text, entry.store, embedder)), entry.wanted(p)) for p in entry.dialogue.probes]
 
 
-def _folded(asked: Sequence[Questions], names: Sequence[str]) -> list[dict[str, float]]:
+def _folded(questions: Sequence[Questions], names: Sequence[str]) -> list[dict[str, float]]:
     """Weights for every fold of the dialogues, of these names alone, learned from the others."""
-    folds = min(FOLDS, len(asked))
-    return [fit([q for n, a in enumerate(asked) if n % folds != f for q in a], names=names) for f in range(folds)]
+    folds = min(FOLDS, len(questions))
+    return [fit([q for n, a in enumerate(questions) if n % folds != f for q in a], names=names) for f in range(folds)]
 
 
-def _found(one: Kept, probe: Probe, turns: Sequence[str], k: int) -> dict[str, Any]:
+def _recalled(entry: Indexed, probe: Probe, turns: Sequence[str], k: int) -> dict[str, Any]:
     """Recall of turns by what was found, best first."""
-    wanted = one.wanted(probe)
+    wanted = entry.wanted(probe)
     recalled = {f"turn_recall@{n}": retrieval.recall(turns, wanted, n) for n in sorted({5, k})} if wanted else {}
     return {"category": probe.category, **recalled}
 
 
-def _ask(one: Kept, probe: Probe, searcher: Retriever, embedder: Remembered, k: int) -> dict[str, Any]:
+def _ask(entry: Indexed, probe: Probe, searcher: Retriever, embedder: Remembered, k: int) -> dict[str, Any]:
     """One question by one retriever: every measure of turns and of sessions, and the milliseconds without embedding."""
     started, embedded = time.perf_counter(), embedder.seconds
-    hits = searcher.search(Query(probe.text, one.store, embedder, k=max(4 * k, 40)))
+    hits = searcher.search(Query(probe.text, entry.store, embedder, k=max(4 * k, 40)))
     ms = (time.perf_counter() - started - embedder.seconds + embedded) * 1e3
     turns, sessions = [h.id for h in hits], list(dict.fromkeys(h.source or "" for h in hits))
     row: dict[str, Any] = {"category": probe.category, "ms": ms}
-    for what, ranked, wanted in (("turn", turns, one.wanted(probe)), ("session", sessions, probe.sessions)):
+    for what, ranked, wanted in (("turn", turns, entry.wanted(probe)), ("session", sessions, probe.sessions)):
         if wanted:
             for size in sorted({5, k}):
                 row |= {f"{what}_{name}@{size}": measure(ranked, wanted, size) for name, measure in MEASURES.items()}
@@ -196,9 +198,9 @@ def table(rows: Sequence[Mapping[str, Any]], k: int) -> dict[str, Any]:
     }
 
 
-def cells(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def cells(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Rows of the printed table: every retriever, and the last by category."""
-    k = found["k"]
+    k = result["k"]
     names = [
         "turn_recall@5",
         *(f"{n}@{k}" for n in ("turn_recall", "turn_all", "turn_any", "turn_ndcg", "session_recall")),
@@ -208,15 +210,15 @@ def cells(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         figures = (f"{of[n]:.1%}" if n in of else "" for n in names)
         return title, str(questions), *figures, f"{of['ms_p50']:.1f}" if "ms_p50" in of else ""
 
-    for name, arm in found["arms"].items():
-        yield row(name, found["questions"], arm)
-    for category, part in found["arms"]["ranked"]["by_category"].items():
+    for name, arm in result["arms"].items():
+        yield row(name, result["questions"], arm)
+    for category, part in result["arms"]["ranked"]["by_category"].items():
         yield row(f"  {category}", part["questions"], part)
 
 
-def part_cells(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def part_cells(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Rows of the second table: recall with this part and those above it, and with all but this part."""
-    names = ("turn_recall@5", f"turn_recall@{found['k']}")
+    names = ("turn_recall@5", f"turn_recall@{result['k']}")
 
     def figures(of: Mapping[str, Any]) -> tuple[str, ...]:
         several = of["by_category"].get("multi-hop", {})
@@ -224,5 +226,5 @@ def part_cells(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             f"{row[n]:.1%}" if n in row else "" for row, n in ((of, names[0]), (of, names[1]), (several, names[1]))
         )
 
-    for part, added in found["parts"].get("added", {}).items():
-        yield part, *figures(added), *figures(found["parts"]["left out"][part])
+    for part, added in result["parts"].get("added", {}).items():
+        yield part, *figures(added), *figures(result["parts"]["left out"][part])

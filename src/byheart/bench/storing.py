@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from byheart.memory.parts import Progress
     from byheart.store.base import AnyStore
 
-Told = Callable[[str, int, int], None]
 SINGLES, BATCH, K, OWNER = 200, 1000, 10, "u1"
 COLUMNS = (
     *("engrams", "adds/s", "in batches", "recall ms", "p95", "of an owner ms", "p95", "first ms", "found@10"),
@@ -20,7 +20,7 @@ COLUMNS = (
 )
 
 
-def measure(size: int, address: str | None = None, told: Told | None = None) -> dict[str, Any]:
+def measure(size: int, address: str | None = None, progress: Progress | None = None) -> dict[str, Any]:
     """Adds a second, one by one and in batches, and milliseconds of a hybrid search, of a fresh store."""
     import numpy as np
 
@@ -47,8 +47,8 @@ def measure(size: int, address: str | None = None, told: Told | None = None) -> 
         return Engram(id=secrets.token_hex(8), text=texts[i], **place)  # type: ignore[arg-type]
 
     def tell(stage: str, done: int, total: int) -> None:
-        if told:
-            told(stage, done, total)
+        if progress:
+            progress(stage, done, total)
 
     with _fresh(address) as store:
         single = min(SINGLES, size // 10)
@@ -56,7 +56,7 @@ def measure(size: int, address: str | None = None, told: Told | None = None) -> 
         start, spent = time.perf_counter(), time.process_time()
         for i in range(single):
             store.add([build(i)], vectors[i : i + 1])
-        one = single / (time.perf_counter() - start)
+        singly = single / (time.perf_counter() - start)
         start = time.perf_counter()
         for i in range(single, size, BATCH):
             end = min(i + BATCH, size)
@@ -83,7 +83,7 @@ def measure(size: int, address: str | None = None, told: Told | None = None) -> 
         filtered = timed(recall({"owner": OWNER}), gold)
         tell(searching, 2, 2)
         return {
-            "single_adds_per_s": round(one, 1),
+            "single_adds_per_s": round(singly, 1),
             "batched_adds_per_s": round(many, 1),
             "client_cpu_s_adding": round(spent, 2),
             "recall": plain,
@@ -108,12 +108,12 @@ def _fresh(address: str | None) -> Iterator[AnyStore]:
         from byheart.store.postgres.replace import drop
         from byheart.store.postgres.store import PostgresStore
 
-        told = Address.read(f"{address.partition('#')[0]}#bench-{secrets.token_hex(4)}")
+        place = Address.read(f"{address.partition('#')[0]}#bench-{secrets.token_hex(4)}")
         try:
-            with PostgresStore(told, home) as opened:
+            with PostgresStore(place, home) as opened:
                 yield opened
         finally:
-            drop(told, Folder(home))
+            drop(place, Folder(home))
 
 
 def cells(run: Mapping[str, Any]) -> tuple[str, ...]:

@@ -57,11 +57,11 @@ def stored(path: Path, job: dict[str, Any]) -> dict[str, Any]:
     """The table begun at this path, or a new one; one of another job is refused."""
     if not path.exists():
         return {"bench": "learn", **job, "arms": {}}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    other = {k: found.get(k) for k in job}
+    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    other = {k: table.get(k) for k in job}
     if other != job:
         raise BadInput(f"{path} holds a table of {other}, not of {job}; give another --out")
-    return found
+    return table
 
 
 def apart(name: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -191,13 +191,13 @@ def timed(row: dict[str, Any]) -> Iterator[None]:
     row["processor_seconds"].append(round(time.process_time() - worked, 1))
 
 
-def share(lm: Any, asked: Sequence[tuple[str, str]]) -> float:
+def share(lm: Any, questions: Sequence[tuple[str, str]]) -> float:
     """Share of greedy closed-book answers that contain the gold answer."""
     from byheart.exam.match import contains
     from byheart.exam.recall import ask
 
-    said = lm.generate([ask(q) for q, _ in asked], max_tokens=24)
-    return sum(contains(s[0].text, gold) for s, (_, gold) in zip(said, asked, strict=True)) / len(asked)
+    answers = lm.generate([ask(q) for q, _ in questions], max_tokens=24)
+    return sum(contains(s[0].text, gold) for s, (_, gold) in zip(answers, questions, strict=True)) / len(questions)
 
 
 def quiz(lm: Any) -> float:

@@ -36,8 +36,8 @@ def grant(memory: Parts, to: str, right: Right | None) -> None:
 
 def granted(memory: Parts) -> dict[str, Right]:
     """To whom this owner has granted what."""
-    found: dict[str, Right] = memory.store.setting(GRANTS, {}).get(memory.owner or "", {})
-    return found
+    grants: dict[str, Right] = memory.store.setting(GRANTS, {}).get(memory.owner or "", {})
+    return grants
 
 
 def readable(memory: Parts) -> tuple[str | None, ...] | None:
@@ -67,16 +67,16 @@ def visible(memory: Parts, engrams: Iterable[Engram]) -> list[Engram]:
 
 def changeable(memory: Parts, engrams: Iterable[Engram]) -> list[Engram]:
     """These engrams, if all may be changed; `Unknown` for one that may not be read, `BadInput` for one that may."""
-    found = list(engrams)
+    wanted = list(engrams)
     if memory.owner is None:
-        return found
+        return wanted
     owners = (memory.owner, *_granted(memory, ("write",)))
-    for e in found:
+    for e in wanted:
         if e.owner not in owners:
             if not visible(memory, [e]):
                 raise Unknown(f"no engram {e.id!r} here (list them: byheart list)")
             raise BadInput(f"engram {e.id} may not be changed by {memory.owner!r}; ask its owner to grant 'write'")
-    return found
+    return wanted
 
 
 def owned(memory: Parts, drafts: list[Engram]) -> list[Engram]:
@@ -106,4 +106,4 @@ def refuse_weights(memory: Parts, verb: str) -> None:
 
 def _granted(memory: Parts, rights: tuple[str, ...]) -> list[str]:
     grants: dict[str, dict[str, str]] = memory.store.setting(GRANTS, {})
-    return [owner for owner, told in grants.items() if told.get(memory.owner or "") in rights]
+    return [owner for owner, given in grants.items() if given.get(memory.owner or "") in rights]

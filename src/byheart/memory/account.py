@@ -25,14 +25,14 @@ def exam(memory: Parts, *, seed: int = 0, progress: Progress | None = None) -> d
     lessons = memory.lessons_of(version)
     direct = [x.item for x in lessons]
     held = {e.id: e for e in memory.store.get(list({x.engram for x in lessons}))}
-    asked = [*direct, *(i for x in lessons for i in _probes(held[x.engram], x.item))]
+    items = [*direct, *(i for x in lessons for i in _probes(held[x.engram], x.item))]
 
     def tell(done: int) -> None:
         if progress:
             progress("exam", done, 5)
 
     tell(0)
-    results = exams.recall(lm, asked, version=version.id, seed=seed)
+    results = exams.recall(lm, items, version=version.id, seed=seed)
     tell(1)
     results += exams.recognition(lm, direct, version=version.id, seed=seed)
     tell(2)
@@ -44,7 +44,7 @@ def exam(memory: Parts, *, seed: int = 0, progress: Progress | None = None) -> d
         results += ability.drift(_base(memory), lm, version=version.id)
     tell(5)
     with memory.store.transaction():
-        memory.store.put_items(version.id, asked[len(direct) :])
+        memory.store.put_items(version.id, items[len(direct) :])
         memory.store.put_results(version.id, results)
     figures = summary(results)
     if "general/loss" in figures:
@@ -66,14 +66,14 @@ def _base(memory: Parts) -> Any:
 
 def _probes(engram: Engram, item: Item) -> list[Item]:
     """Questions kept for exams, given with a pair as `paraphrases` and `reverse`; never trained on."""
-    told = engram.metadata
-    wordings = told.get("paraphrases", told.get("paraphrase", ()))
+    metadata = engram.metadata
+    wordings = metadata.get("paraphrases", metadata.get("paraphrase", ()))
     wordings = [wordings] if isinstance(wordings, str) else list(wordings)
     out = [
         item.model_copy(update={"id": f"{item.id}-p{n}", "question": w, "probe": "paraphrase"})
         for n, w in enumerate(wordings)
     ]
-    reverse = told.get("reverse")
+    reverse = metadata.get("reverse")
     if isinstance(reverse, dict) and {"question", "answer"} <= reverse.keys():
         given = {"question": reverse["question"], "answer": reverse["answer"]}
         out.append(item.model_copy(update={"id": f"{item.id}-r", "probe": "reversed", **given}))
@@ -84,11 +84,11 @@ def diff(memory: Parts, a: str, b: str) -> dict[str, Any]:
     """What `b` recalls and `a` does not, and the other way round, by the results stored with each."""
     first, second = memory.store.version(a), memory.store.version(b)
     was, now = _recalled(memory, first.id), _recalled(memory, second.id)
-    told = {i.id: i for i in memory.store.items()}
+    items = {i.id: i for i in memory.store.items()}
 
     def facts(ids: Sequence[str]) -> list[dict[str, str | None]]:
-        found = [told[i] for i in sorted(ids) if i in told]
-        return [{"engram": i.engram, "question": i.question, "answer": i.answer} for i in found]
+        chosen = [items[i] for i in sorted(ids) if i in items]
+        return [{"engram": i.engram, "question": i.question, "answer": i.answer} for i in chosen]
 
     right = {i for i, v in was.items() if v}
     still = {i for i, v in now.items() if v}
@@ -132,8 +132,10 @@ def data(memory: Parts) -> ReportData:
         if taught[v.id] and known:
             curves.append(Curve(label=v.id, points=known))
         if "recall" in v.summary:
-            kept = 1.0 - max(v.summary.get("lost_share", 0.0), min(1.0, max(0.0, v.summary.get("general_rise", 0.0))))
-            trades.append(Trade(label=v.id, plasticity=v.summary["recall"], stability=kept, strategy=v.strategy))
+            stability = 1.0 - max(
+                v.summary.get("lost_share", 0.0), min(1.0, max(0.0, v.summary.get("general_rise", 0.0)))
+            )
+            trades.append(Trade(label=v.id, plasticity=v.summary["recall"], stability=stability, strategy=v.strategy))
     head = memory.head
     now = _recalled(memory, head.id)
     facts = [

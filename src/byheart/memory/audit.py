@@ -60,47 +60,49 @@ def secrets(memory: Parts, gone: Sequence[Gone], query: str | None) -> list[str]
     others = [e for e in memory.store.all(state=None) if e.id not in ids] + [g.rest for g in gone if g.rest]
     left = " ".join([*(e.to_json() for e in others), *(i.question for i in ability.quiz()), Version.__doc__ or ""])
     words = set(normal(left).split()) | SMALL | {n for r in (Engram, Version, Result) for n in r.model_fields}
-    found: dict[str, None] = {}
+    strings: dict[str, None] = {}
     for e in (g.engram for g in gone):
         source = e.source if query and contains(e.source or "", query) else None
         for text in (e.text, e.question, e.answer, e.key, e.speaker, source):
             if text:
-                found[text] = None
+                strings[text] = None
         for at in range(0, max(1, len(e.text) - 24), 24):
-            found[e.text[at : at + 24]] = None
+            strings[e.text[at : at + 24]] = None
         for name in re.findall(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)+", f"{e.text}\n{beside(e)}"):
             if not words.issuperset(normal(name).split()):
-                found[name] = None
-    return [s for s in found if len(s.strip()) >= 3 and not contains(left, s) and s not in left]
+                strings[name] = None
+    return [s for s in strings if len(s.strip()) >= 3 and not contains(left, s) and s not in left]
 
 
-def scan(folder: Path, told: Sequence[str]) -> list[tuple[Path, str]]:
+def scan(folder: Path, strings: Sequence[str]) -> list[tuple[Path, str]]:
     """Where these strings stand in any file or file name of a memory's folder, in UTF-8 or UTF-16.
 
     A match inside a longer word or number does not count, so that 1939 is not found in a checksum.
     """
-    found = []
-    forms = trace.forms(told)
+    places = []
+    forms = trace.forms(strings)
     for path in own(folder):
         content = path.read_bytes()
         for text, form in forms:
             if text in path.name or trace.stands(content, form):
-                found.append((path, text))
-    return found
+                places.append((path, text))
+    return places
 
 
-def files(memory: Parts, gone: Sequence[Engram], query: str | None, told: Sequence[str]) -> list[Check]:
+def files(memory: Parts, gone: Sequence[Engram], query: str | None, strings: Sequence[str]) -> list[Check]:
     """The folder after the erasure: searches, bytes, versions, copies elsewhere."""
     ids = [e.id for e in gone]
     hits = _left(memory, gone, query)
-    found = scan(memory.folder.path, told)
-    where = ", ".join(sorted({p.name for p, _ in found})[:5])
+    places = scan(memory.folder.path, strings)
+    where = ", ".join(sorted({p.name for p, _ in places})[:5])
     checks = [
         Check(name="search returns none of it", passed=not hits, measured=len(hits), limit=0),
-        Check(name="bytes of it in files of the folder", passed=not found, measured=len(found), limit=0, detail=where),
+        Check(
+            name="bytes of it in files of the folder", passed=not places, measured=len(places), limit=0, detail=where
+        ),
     ]
     if memory.store.place != str(memory.folder.path):
-        checks.append(_server(memory, told))
+        checks.append(_server(memory, strings))
     stale = [v.id for v in memory.store.versions() if not v.erased and set(ids) & set(v.taught)]
     checks.append(
         Check(
@@ -156,8 +158,8 @@ def _left(memory: Parts, gone: Sequence[Engram], query: str | None) -> set[str]:
     vectors = dict(zip(texts, memory.embed(texts), strict=True))
     most = len(engrams) + len(ids)
     for text, at in searches:
-        found = [*store.lexical(text, most, at), *(store.dense(vectors[text], most, at) if store.dimension else ())]
-        left |= ids & {i for i, _ in found}
+        ranked = [*store.lexical(text, most, at), *(store.dense(vectors[text], most, at) if store.dimension else ())]
+        left |= ids & {i for i, _ in ranked}
     return left
 
 
@@ -168,25 +170,25 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _server(memory: Parts, told: Sequence[str]) -> Check:
+def _server(memory: Parts, strings: Sequence[str]) -> Check:
     """The database server's files and log, as far as they can be read from here."""
-    found, unseen = memory.store.traces(told), memory.store.unseen()
-    where = ", ".join(sorted({place for place, _ in found})[:5])
-    passed = False if found else None if unseen else True
+    places, unseen = memory.store.traces(strings), memory.store.unseen()
+    where = ", ".join(sorted({place for place, _ in places})[:5])
+    passed = False if places else None if unseen else True
     return Check(
-        name="bytes of it in files of the server", passed=passed, measured=len(found), limit=0,
+        name="bytes of it in files of the server", passed=passed, measured=len(places), limit=0,
         detail="; ".join([where, *unseen] if where else unseen),
     )  # fmt: skip
 
 
 def _backups(memory: Parts, gone: Sequence[Engram]) -> list[str]:
     """Backups that are still there and were not made before all of this was stored."""
-    found: list[str] = []
+    paths: list[str] = []
     for name, made in sorted(memory.store.setting(BACKUPS, {}).items()):
         there = [p for p in (Path(name), unfinished(Path(name))) if p.exists()]
         if there and any(_since(e) <= (seconds(made) or 0.0) for e in gone):
-            found += map(str, there)
-    return found
+            paths += map(str, there)
+    return paths
 
 
 def _since(e: Engram) -> float:
@@ -199,7 +201,7 @@ def _since(e: Engram) -> float:
 
 def weights(
     memory: Parts,
-    kept: Sequence[Lesson],
+    retained: Sequence[Lesson],
     lost: Sequence[Lesson],
     before: Sequence[Result],
     start: Version,
@@ -223,7 +225,7 @@ def weights(
             progress(f"audit: {what}", done, 6)
 
     tell("what others recall", 0)
-    after = exams.recall(live.lm, [x.item for x in kept])
+    after = exams.recall(live.lm, [x.item for x in retained])
     loss = ability.mean_loss(ability.loss(live.lm))
     tell(f"leak@{k}", 1)
     leaked = leak(live.lm, items, k=k, max_tokens=16, seed=seed)
@@ -242,11 +244,11 @@ def weights(
 
     out = mean(r.value for r in leaked)
     base = mean(r.value for r in reference)
-    told = f"{base:.3f} for the version that never saw it"
+    against = f"{base:.3f} for the version that never saw it"
     checks = [
         Check(
             name=f"leak@{k}", passed=out <= base + LEAK_MARGIN, measured=round(out, 4),
-            limit=round(base + LEAK_MARGIN, 4), detail=told,
+            limit=round(base + LEAK_MARGIN, 4), detail=against,
         )
     ]  # fmt: skip
     margin = MEMBER_MARGIN + 1.64 / math.sqrt(len(items))

@@ -49,18 +49,18 @@ def select(memory: Parts, what: Any) -> tuple[list[Engram], str | None]:
             return _with_kin([by_id[i] for i in ids], by_id), None
         if not what.strip():
             raise BadInput("asked to forget an empty text; give a query, ids, or question/answer pairs")
-        found = [e for e in known if tells(e, what)]
-        if not found:
+        chosen = [e for e in known if tells(e, what)]
+        if not chosen:
             raise Unknown(f"nothing here says {what!r} word for word; look with recall, then forget by id")
-        return found, what
+        return chosen, what
     wanted = list(what) if isinstance(what, Sequence) else [what]
     if is_pairs(wanted):
         pairs = {(p["question"].strip(), p["answer"].strip()) for p in wanted}
-        found = [e for e in known if (e.question, e.answer) in pairs]
-        missing = pairs - {(e.question, e.answer) for e in found}
+        chosen = [e for e in known if (e.question, e.answer) in pairs]
+        missing = pairs - {(e.question, e.answer) for e in chosen}
         if missing:
             raise Unknown(f"no engram asks {sorted(missing)[0][0]!r} with that answer; look with recall")
-        return found, None
+        return chosen, None
     names = [w.id if hasattr(w, "id") else str(w) for w in wanted]
     for name in names:
         if name not in by_id:
@@ -72,7 +72,7 @@ def select(memory: Parts, what: Any) -> tuple[list[Engram], str | None]:
 
 def _with_kin(chosen: list[Engram], by_id: dict[str, Engram]) -> list[Engram]:
     """These, and what they were made from or went into, where one says the other word for word."""
-    found = {e.id: e for e in chosen}
+    members = {e.id: e for e in chosen}
     kin: dict[str, set[str]] = {}
     for e in by_id.values():
         for parent in e.parents:
@@ -80,12 +80,12 @@ def _with_kin(chosen: list[Engram], by_id: dict[str, Engram]) -> list[Engram]:
             kin.setdefault(parent, set()).add(e.id)
     left = list(chosen)
     while left:
-        one = left.pop()
-        for e in (by_id[i] for i in kin.get(one.id, ()) if i in by_id and i not in found):
-            if contains(e.text, one.text) or (one in chosen and contains(one.text, e.text)):
-                found[e.id] = e
+        engram = left.pop()
+        for e in (by_id[i] for i in kin.get(engram.id, ()) if i in by_id and i not in members):
+            if contains(e.text, engram.text) or (engram in chosen and contains(engram.text, e.text)):
+                members[e.id] = e
                 left.append(e)
-    return list(found.values())
+    return list(members.values())
 
 
 def forget(memory: Parts, what: Any, *, method: str, k: int, seed: int, progress: Progress | None) -> Certificate:
@@ -166,9 +166,9 @@ def _unteach(
     weighing = memory.at_head()
     lessons = [[Lesson(e, **p) for e, p in memory.store.lessons(v.id)] for v in chain]
     left = [[fate(x, gone) or x for x in stage] for stage in lessons]
-    kept = [x for stage in left for x in stage if x.engram not in ids]
+    retained = [x for stage in left for x in stage if x.engram not in ids]
     lost = [x for stage in left for x in stage if x.engram in ids]
-    before = exams.recall(weighing.lm, [x.item for x in kept])
+    before = exams.recall(weighing.lm, [x.item for x in retained])
     start, stages = Relearn(forgotten=ids).plan(chain, [[(x.engram, x) for x in stage] for stage in left])
     job = ["forget", memory.head.id, memory.head.weights, sorted(ids), method, seed]
     work = memory.folder.work / hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:20]
@@ -179,16 +179,16 @@ def _unteach(
     if method == "relearn":
         weighing.apply(start.weights)
         for n, stage in enumerate(stages):
-            told = [x for _, x in stage.lessons]
-            _repeat(memory, removal, stage.version, told, work / f"stage-{n}", progress)
+            again = [x for _, x in stage.lessons]
+            _repeat(memory, removal, stage.version, again, work / f"stage-{n}", progress)
     else:
-        _unlearn(memory, removal, kept, lost, work, seed, progress)
+        _unlearn(memory, removal, retained, lost, work, seed, progress)
     if not lost:
         return removal, []
-    found = audit.weights(memory, kept, lost, before, start, k=k, seed=seed, progress=progress)
-    if removal.versions and kept:
-        removal.versions[-1] = removal.versions[-1].model_copy(update={"summary": found.figures})
-    return removal, found.checks
+    findings = audit.weights(memory, retained, lost, before, start, k=k, seed=seed, progress=progress)
+    if removal.versions and retained:
+        removal.versions[-1] = removal.versions[-1].model_copy(update={"summary": findings.figures})
+    return removal, findings.checks
 
 
 def _repeat(
@@ -250,7 +250,7 @@ def _repeat(
 def _unlearn(
     memory: Parts,
     removal: Removal,
-    kept: Sequence[Lesson],
+    retained: Sequence[Lesson],
     lost: Sequence[Lesson],
     work: Path,
     seed: int,
@@ -267,7 +267,7 @@ def _unlearn(
     lm = weighing.lm
     snapshot = weighing.snapshot()
     steps = max(20, 4 * len(lost))
-    retain = examples(lm, kept, copies=2, seed=seed) if kept else [lm.text_example("Yes.")]
+    retain = examples(lm, retained, copies=2, seed=seed) if retained else [lm.text_example("Yes.")]
     strategies = [
         SelfReplay(examples=64, length=64, batch=4, start=lm.start),
         NPO(examples=examples(lm, lost, copies=4, seed=seed), batch=8),
@@ -288,11 +288,11 @@ def _unlearn(
             strategy="npo",
             weights=manifest,
             recipe=head.recipe,
-            taught=tuple(dict.fromkeys(x.engram for x in kept)),
+            taught=tuple(dict.fromkeys(x.engram for x in retained)),
         )
     )
     own = set(memory.lessons_of(removal.start))
-    removal.lessons.append([x for x in kept if x not in own])
+    removal.lessons.append([x for x in retained if x not in own])
 
 
 def fate(lesson: Lesson, gone: dict[str, Gone]) -> Lesson | None:
@@ -308,8 +308,8 @@ def _commit(memory: Parts, gone: dict[str, Gone], seen: set[str], removal: Remov
     with store.transaction():
         names = {r.id: s.id for r, s in zip(rests, store.add(rests, vectors), strict=True)}
         if removal is not None:
-            for version, told in zip(removal.versions, removal.lessons, strict=True):
-                lessons = [Lesson(names.get(x.engram, x.engram), x.question, x.answer) for x in told]
+            for version, originals in zip(removal.versions, removal.lessons, strict=True):
+                lessons = [Lesson(names.get(x.engram, x.engram), x.question, x.answer) for x in originals]
                 taught = tuple(dict.fromkeys(x.engram for x in lessons))
                 store.put_version(version.model_copy(update={"taught": taught}))
                 store.put_lessons(version.id, [(x.engram, x.payload) for x in lessons])

@@ -68,8 +68,8 @@ def statement(
             f"{flags} would be said of every line of the file {text!r}; give one statement as text, "
             'or write a .jsonl file with a line for each, such as {"text": "...", "key": "...", "at": "..."}'
         )
-    told = [{"text": text, **fields}]
-    made = drafted(told)
+    statements = [{"text": text, **fields}]
+    made = drafted(statements)
     if "key" in fields and (write is not None or len(made) > 1):
         what = f"the writer {write} may make several engrams" if write else f"this text makes {len(made)}"
         raise BadInput(
@@ -79,7 +79,7 @@ def statement(
     start, end = seconds(made[0].valid_from), seconds(made[0].valid_to)
     if start is not None and end is not None and end <= start:
         raise BadInput(f"--valid-to {fields['valid_to']} is not after --valid-from {fields['valid_from']}; change one")
-    return told
+    return statements
 
 
 def lessons(path: str) -> Any:
@@ -97,16 +97,16 @@ def pairs(path: str) -> list[dict[str, Any]]:
         raise BadInput(f"{path!r} cannot be read as text ({error}); save it as UTF-8 JSON") from None
     try:
         lines = [line for line in text.split("\n") if line.strip()]  # strings may hold other line separators
-        found = [json.loads(line) for line in lines] if path.endswith(".jsonl") else json.loads(text)
+        rows = [json.loads(line) for line in lines] if path.endswith(".jsonl") else json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInput(f"{path!r} is not JSON ({error}); write pairs such as {_EXAMPLE}") from None
-    if not isinstance(found, list) or not found:
+    if not isinstance(rows, list) or not rows:
         raise BadInput(f"{path!r} holds no list of pairs; write some such as {_EXAMPLE}")
-    for number, pair in enumerate(found, 1):
+    for number, pair in enumerate(rows, 1):
         given = isinstance(pair, dict) and all(isinstance(pair.get(k), str) for k in ("question", "answer"))
         if not given:
             raise BadInput(f"{path!r}: pair {number} is {json.dumps(pair)[:80]}; write it as {_EXAMPLE}")
-    return found
+    return rows
 
 
 _EXAMPLE = '{"question": "...", "answer": "..."}'

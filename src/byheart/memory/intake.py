@@ -53,14 +53,14 @@ def import_lines(
     Gives the number of lines and how many engrams are new. Raises `BadInput` with the number of the
     line that cannot be used; the batches before it are kept.
     """
-    told, first = Told(memory), None
+    novelty, first = Novelty(memory), None
     before, done, number = memory.store.count(None), 0, 0
     part: list[Line] = []
 
     def put() -> None:
         nonlocal done
         try:
-            _put(memory, told.new(part))
+            _put(memory, novelty.new(part))
             note_speakers(memory, [line.engram for line in part])
         except (ByheartError, ValueError, TypeError) as error:
             raise BadInput(
@@ -90,7 +90,7 @@ def import_lines(
     return {"lines": number, "new": memory.store.count(None) - before}
 
 
-class Told:
+class Novelty:
     """Which lines say something that is not there yet, whether by this import or before it."""
 
     def __init__(self, memory: Parts) -> None:
@@ -101,17 +101,17 @@ class Told:
     def new(self, part: Sequence[Line]) -> list[Line]:
         """Those of a batch that are to be kept; `BadInput` for an id that is given to different content."""
         names = {line.number: (line.engram.id, _remembered(line.engram)) for line in part}
-        found = self._store.find(list({name for pair in names.values() for name in pair}))
+        present = self._store.find(list({name for pair in names.values() for name in pair}))
         lines: dict[tuple[str, str | None], list[Engram]] = {}
         fresh: dict[tuple[str, str | None], set[tuple[bytes, float | None]]] = {}
         out = []
         for line in part:
             e, code = line.engram, digest(line.engram)
-            if "id" in line.given and e.id in found and not _same(found[e.id], e):
+            if "id" in line.given and e.id in present and not _same(present[e.id], e):
                 raise BadInput(f"line {line.number}: the id {e.id!r} is taken by other content; give another")
             there = False
             if e.key is None or "id" in line.given:
-                same = [h for n in names[line.number] if (h := found.get(n)) is not None and _same(h, e)]
+                same = [h for n in names[line.number] if (h := present.get(n)) is not None and _same(h, e)]
                 there = any(h.state != "active" or set(e.forms) <= set(h.forms) for h in same)
             if e.key is not None and not there:
                 place, time = (e.key, e.owner), seconds(e.since) if line.given & _TIMES else None
@@ -126,7 +126,7 @@ class Told:
                     fresh[place].add((code, time))
             if not there:
                 out.append(line)
-                found.setdefault(e.id, e)
+                present.setdefault(e.id, e)
         return out
 
     def _often(self, code: bytes, place: tuple[str, str | None], times: int) -> bool:
@@ -139,10 +139,10 @@ class Told:
         return self._times[code + name] <= times
 
 
-def _same(kept: Engram, told: Engram) -> bool:
+def _same(stored: Engram, draft: Engram) -> bool:
     """Whether what is kept is what is told; when history ended is no part of what it says."""
-    ended = {} if kept.state == "active" else {"valid_to": told.valid_to}
-    return digest(kept.model_copy(update=ended)) == digest(told)
+    ended = {} if stored.state == "active" else {"valid_to": draft.valid_to}
+    return digest(stored.model_copy(update=ended)) == digest(draft)
 
 
 def _held(line: Line, time: float, same: Sequence[Engram], *, whole: bool) -> bool:
@@ -169,19 +169,19 @@ def _put(memory: Parts, new: Sequence[Line]) -> None:
 
 
 def _read(memory: Parts, text: str | bytes, number: int, done: int) -> Line:
-    kept = f"the first {done} are kept"
+    note = f"the first {done} are kept"
     try:
-        told = json.loads(text)
+        record = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"line {number} is no JSON ({error}); write one object on each line; {kept}") from error
-    if not isinstance(told, dict) or not isinstance(told.get("text"), str):
-        raise BadInput(f'line {number} has no text; write {{"text": "..."}} on each line; {kept}')
-    vector = told.pop("vector", None)
-    if told.get("owner") is None and memory.owner is not None:
-        told["owner"] = memory.owner
-    fields = {k: v for k, v in told.items() if k in _FIELDS}
-    extra = {k: v for k, v in told.items() if k not in _FIELDS}
-    content = json.dumps([told["text"], *(told.get(k) for k in ("source", "owner", "question", "answer"))])
+        raise BadInput(f"line {number} is no JSON ({error}); write one object on each line; {note}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        raise BadInput(f'line {number} has no text; write {{"text": "..."}} on each line; {note}')
+    vector = record.pop("vector", None)
+    if record.get("owner") is None and memory.owner is not None:
+        record["owner"] = memory.owner
+    fields = {k: v for k, v in record.items() if k in _FIELDS}
+    extra = {k: v for k, v in record.items() if k not in _FIELDS}
+    content = json.dumps([record["text"], *(record.get(k) for k in ("source", "owner", "question", "answer"))])
     made = {"id": _short(content).hex(), "created": now()} | fields
     if extra:
         metadata = fields.get("metadata")
@@ -195,10 +195,10 @@ def _read(memory: Parts, text: str | bytes, number: int, done: int) -> Line:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise BadInput(
-            f"line {number}: {where} may not be {first['input']!r} ({first['msg']}); {kept}, mend it"
+            f"line {number}: {where} may not be {first['input']!r} ({first['msg']}); {note}, mend it"
         ) from error
     except BadInput as error:
-        raise BadInput(f"line {number}: {error}; {kept}, mend it") from error
+        raise BadInput(f"line {number}: {error}; {note}, mend it") from error
     return Line(number, engram, vector, frozenset(k for k, v in fields.items() if v is not None))
 
 
@@ -207,5 +207,5 @@ def _remembered(e: Engram) -> str:
     return identity(e.text, e.source, e.question, e.answer)
 
 
-def _short(told: str) -> bytes:
-    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def _short(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

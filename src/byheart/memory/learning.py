@@ -81,10 +81,10 @@ def teach(
         on_step=shown,
     )
     adapter = done.artifacts.get("adapter")
-    kept = composed.state_dict()
+    learned = composed.state_dict()
     return Taught(
         adapter=weighing.weights.put_blob(pack_adapter(adapter)) if adapter else None,
-        state=weighing.weights.put_blob(pack_state(kept, work)),
+        state=weighing.weights.put_blob(pack_state(learned, work)),
         steps=done.steps,
         seconds=done.seconds,
         tokens=done.tokens,

@@ -54,16 +54,16 @@ class Methods:
             method, mark = self._made[key]
         if not hasattr(method, "load_state_dict"):
             return method
-        told = self._store.setting(LEARNED, {}).get(key)
-        if told == mark:
+        latest = self._store.setting(LEARNED, {}).get(key)
+        if latest == mark:
             return method
         state = self._store.setting(f"{LEARNED} {key}")
         with self._lock:
             if state is None:
-                method, told = catalogue.make(name, **settings), None
+                method, latest = catalogue.make(name, **settings), None
             else:
                 method.load_state_dict(_unpacked(state))
-            self._made[key] = method, told
+            self._made[key] = method, latest
             return method
 
     def keep(self, name: str, **settings: Any) -> None:
@@ -80,10 +80,10 @@ class Methods:
             method.load_state_dict(_unpacked(state))
             self._made[key] = method, mark
 
-    def learn(self, name: str, *told: Any) -> None:
+    def learn(self, name: str, *experience: Any) -> None:
         """Have a method learn from use, going on from what any process learned, and keep it."""
         with self._store.transaction(), self._lock:
-            self.get(name).learn(*told)
+            self.get(name).learn(*experience)
             self.keep(name)
 
     def clear(self) -> None:

@@ -149,7 +149,9 @@ class Parts:
 
     def lessons_of(self, version: Version) -> list[Lesson]:
         """What a version's weights were taught, its ancestors' lessons first."""
-        return [Lesson(engram, **told) for v in self.lineage(version) for engram, told in self.store.lessons(v.id)]
+        return [
+            Lesson(engram, **payload) for v in self.lineage(version) for engram, payload in self.store.lessons(v.id)
+        ]
 
     def lineage(self, version: Version) -> list[Version]:
         """A version and its ancestors, the untaught model first."""

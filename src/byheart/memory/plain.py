@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
@@ -89,6 +90,7 @@ def vet(verb: Callable[..., Any], chosen: Mapping[str, Any]) -> None:
             word.plain.vet(chosen[name])
 
 
+@cache
 def _own(function: Callable[..., Any]) -> list[Word]:
     """What a function's own annotated parameters ask for."""
     out = []
@@ -106,13 +108,16 @@ def _own(function: Callable[..., Any]) -> list[Word]:
     return out
 
 
+@cache
 def _annotated(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """(annotation, default) by name of the parameters that are annotated with their help."""
     names = vars(sys.modules[function.__module__])
-    found = {
-        p.name: (_evaluated(p.annotation, names), p.default) for p in inspect.signature(function).parameters.values()
+    pairs = {
+        p.name: (_evaluated(p.annotation, names), p.default)
+        for p in inspect.signature(function).parameters.values()
+        if not isinstance(p.annotation, str) or p.annotation.startswith("Annotated[")
     }
-    return {n: pair for n, pair in found.items() if get_origin(pair[0]) is Annotated}
+    return {n: pair for n, pair in pairs.items() if get_origin(pair[0]) is Annotated}
 
 
 def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:

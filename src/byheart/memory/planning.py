@@ -71,8 +71,8 @@ def carry_out(
         if p.kind == "archive":
             done += memory.archive(p.engrams)
         elif p.kind == "merge":
-            said = [e.text for e in memory.store.get(p.engrams)]
-            done.append(memory.merge(p.engrams, max(said, key=len)))
+            texts = [e.text for e in memory.store.get(p.engrams)]
+            done.append(memory.merge(p.engrams, max(texts, key=len)))
         if progress:
             progress("carrying out", n, len(proposals))
     lessons = [i for p in proposals if p.kind in ("rehearse", "consolidate") for i in p.engrams]
@@ -103,14 +103,14 @@ def _rehearse(memory: Parts) -> list[Proposal]:
     rate = _rate(exams)
     out = []
     for engram, items in _by_engram(lessons).items():
-        told = [exams[i] for i in items if exams.get(i)]
-        if not told:
+        histories = [exams[i] for i in items if exams.get(i)]
+        if not histories:
             continue
-        last = max(e[-1][0] for e in told)
-        if any(not e[-1][1] for e in told):
+        last = max(e[-1][0] for e in histories)
+        if any(not e[-1][1] for e in histories):
             out.append(Proposal(kind="rehearse", engrams=(engram,), reason="lost at its last exam", retention=0.0))
             continue
-        row = min(_passed(e) for e in told)
+        row = min(_passed(e) for e in histories)
         since = taught[head.id] - last
         left = math.exp(-since * rate / 2 ** min(row, 60))
         if left < HELD:
@@ -121,11 +121,11 @@ def _rehearse(memory: Parts) -> list[Proposal]:
 
 def _exams(memory: Parts, taught: dict[str, int]) -> dict[str, list[tuple[int, bool]]]:
     """For each item its exams on this line of versions: lessons taught until then, and whether it was recalled."""
-    found: dict[str, dict[int, bool]] = {}
+    exams: dict[str, dict[int, bool]] = {}
     for r in memory.store.results(exam="recall/direct"):
         if r.version in taught:
-            found.setdefault(r.item, {})[taught[r.version]] = r.value == 1.0
-    return {item: sorted(told.items()) for item, told in found.items()}
+            exams.setdefault(r.item, {})[taught[r.version]] = r.value == 1.0
+    return {item: sorted(history.items()) for item, history in exams.items()}
 
 
 def _rate(exams: dict[str, list[tuple[int, bool]]]) -> float:
@@ -135,18 +135,18 @@ def _rate(exams: dict[str, list[tuple[int, bool]]]) -> float:
     0.01
     """
     lost, between = PRIOR_LOST, PRIOR
-    for told in exams.values():
-        for (before, known), (after, still) in pairwise(told):
+    for history in exams.values():
+        for (before, known), (after, still) in pairwise(history):
             if known:
                 lost += not still
                 between += after - before
     return lost / between
 
 
-def _passed(told: Sequence[tuple[int, bool]]) -> int:
+def _passed(history: Sequence[tuple[int, bool]]) -> int:
     """How many exams in a row were passed, up to the last."""
     row = 0
-    for _, known in reversed(told):
+    for _, known in reversed(history):
         if not known:
             break
         row += 1
@@ -154,10 +154,10 @@ def _passed(told: Sequence[tuple[int, bool]]) -> int:
 
 
 def _by_engram(lessons: Sequence[Lesson]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    grouped: dict[str, list[str]] = {}
     for x in lessons:
-        found.setdefault(x.engram, []).append(x.item.id)
-    return found
+        grouped.setdefault(x.engram, []).append(x.item.id)
+    return grouped
 
 
 def _consolidate(memory: Parts, used: Uses, now: float) -> list[Proposal]:

@@ -49,10 +49,10 @@ def make(
         return _default(lm, lessons, general=general, seed=seed)
     if named is not None:
         strategies = [catalogue.make(name, **settings) for name, settings in named]
-        kept: Any = [{"name": n, "settings": s} for n, s in named]
+        recorded: Any = [{"name": n, "settings": s} for n, s in named]
     else:
         strategies = [copy.deepcopy(s) for s in (spec if isinstance(spec, list | tuple) else [spec])]
-        kept = None
+        recorded = None
     for s in strategies:
         if not isinstance(s, Strategy):
             raise BadInput(f"{s!r} is no training strategy; give a name from `byheart methods` or a Strategy object")
@@ -64,7 +64,7 @@ def make(
 
         strategies.insert(0, SelfReplay(texts=_texts(lm, general)))
     lr = next((s.taught_at for s in strategies if s.taught_at), LR)
-    return Recipe(strategies, _settings(lessons, lr=lr, seed=seed), COPIES, {"strategies": kept})
+    return Recipe(strategies, _settings(lessons, lr=lr, seed=seed), COPIES, {"strategies": recorded})
 
 
 LR = 1e-4  # of full fine-tuning

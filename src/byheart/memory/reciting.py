@@ -21,22 +21,22 @@ BATCH = 32
 
 def recite(memory: Parts, questions: Sequence[str], sure: float, progress: Progress | None) -> list[Engram]:
     """Ask closed-book, keep each answer that is sure enough as a pair; see `Memory.recite`."""
-    asked = [questions] if isinstance(questions, str) else list(dict.fromkeys(questions))
-    if not asked or not all(isinstance(q, str) and q.strip() for q in asked):
+    wanted = [questions] if isinstance(questions, str) else list(dict.fromkeys(questions))
+    if not wanted or not all(isinstance(q, str) and q.strip() for q in wanted):
         raise BadInput("a question is empty; give questions that the weights may know the answers to")
     if not 0 <= sure <= 1:
         raise BadInput(f"sure={sure}: give a probability, such as 0.5")
-    lm, version, said = memory.at_head().lm, memory.head.id, []
-    for at in range(0, len(asked), BATCH):
-        said += lm.generate([ask(q) for q in asked[at : at + BATCH]], max_tokens=48)
+    lm, version, replies = memory.at_head().lm, memory.head.id, []
+    for at in range(0, len(wanted), BATCH):
+        replies += lm.generate([ask(q) for q in wanted[at : at + BATCH]], max_tokens=48)
         if progress:
-            progress("reciting", min(at + BATCH, len(asked)), len(asked))
+            progress("reciting", min(at + BATCH, len(wanted)), len(wanted))
     drafts: list[Engram] = []
-    for question, (told, *_) in zip(asked, said, strict=True):
-        confidence = float(np.exp(np.mean(told.logprobs))) if told.logprobs else 0.0
-        if not told.text.strip() or confidence < sure:
+    for question, (reply, *_) in zip(wanted, replies, strict=True):
+        confidence = float(np.exp(np.mean(reply.logprobs))) if reply.logprobs else 0.0
+        if not reply.text.strip() or confidence < sure:
             continue
-        question, answer = question.strip(), told.text.strip()
+        question, answer = question.strip(), reply.text.strip()
         text, source = f"{question} {answer}", f"weights:{version}"
         drafts.append(
             Engram(

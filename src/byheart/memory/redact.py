@@ -53,31 +53,31 @@ def redact(text: str, what: str) -> str | None:
     heading = lines[0] if len(lines) > 1 else ""
     if heading and contains(heading, what) and not re.search(r"[.!?]$", heading.strip()):
         return None
-    kept: list[str] = []
-    said = False
+    remaining: list[str] = []
+    says = False
     for line in lines:
         left: list[str] = []
         dropped = False
         for sentence in sentences(line) or [line]:
-            leans = said and _LEANS.match(sentence.strip())
-            said = contains(sentence, what) or bool(leans)
-            if said:
+            leans = says and _LEANS.match(sentence.strip())
+            says = contains(sentence, what) or bool(leans)
+            if says:
                 dropped = True
             else:
                 left.append(sentence)
         if not dropped:
-            kept.append(line)
+            remaining.append(line)
         elif left:
-            kept.append(" ".join(left))
-    rest = "\n".join(kept).strip()
+            remaining.append(" ".join(left))
+    rest = "\n".join(remaining).strip()
     return rest if rest and rest != heading.strip() else None
 
 
 def beside(e: Engram) -> str:
     """What an engram says besides its text, question and answer: key, speaker and metadata."""
     key = None if e.key is None or e.key.startswith("#") else e.key
-    told = (key, e.speaker, json.dumps(e.metadata, ensure_ascii=False) if e.metadata else None)
-    return " \n ".join(t for t in told if t)
+    parts = (key, e.speaker, json.dumps(e.metadata, ensure_ascii=False) if e.metadata else None)
+    return " \n ".join(t for t in parts if t)
 
 
 def tells(e: Engram, what: str) -> bool:
@@ -89,8 +89,8 @@ def tells(e: Engram, what: str) -> bool:
     >>> tells(e, "rules"), tells(e, "Marta Kask"), tells(e, "travel")
     (True, True, False)
     """
-    said = " \n ".join(t for t in (e.text, e.question, e.answer, beside(e)) if t)
-    return contains(said, what) or (len(what.split()) > 1 and contains(e.source or "", what))
+    text = " \n ".join(t for t in (e.text, e.question, e.answer, beside(e)) if t)
+    return contains(text, what) or (len(what.split()) > 1 and contains(e.source or "", what))
 
 
 def redacted(engrams: Sequence[Engram], what: str | None, created: str) -> list[Gone]:

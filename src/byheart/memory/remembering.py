@@ -97,8 +97,8 @@ def keep(memory: Parts, drafts: Sequence[Engram], vectors: Vectors) -> list[Engr
         part, keyless = _renamed(memory, [_dated(memory, d) for d in drafts[start:end]])
         added = memory.store.add(part, vectors[start:end])
         settle(memory.store, added)
-        for one, since in keyless.items():
-            memory.store.update([one], state="superseded", valid_to=since)
+        for engram_id, since in keyless.items():
+            memory.store.update([engram_id], state="superseded", valid_to=since)
         stored += added
     note_speakers(memory, drafts)
     return stored
@@ -120,22 +120,22 @@ def history(memory: Parts, what: str) -> list[Engram]:
     line = access.visible(memory, line)
     if not line:
         raise Unknown(f"no engram and no key {what!r} here; look for one with byheart recall QUERY")
-    told = {e.id: e for e in line}
-    while more := list(dict.fromkeys(i for e in told.values() for i in e.parents if i not in told)):
-        found = memory.store.find(more)
-        shown = {e.id: e for e in access.visible(memory, found.values())}
-        told = {i: shown[i] for i in more if i in shown} | told
+    engrams = {e.id: e for e in line}
+    while more := list(dict.fromkeys(i for e in engrams.values() for i in e.parents if i not in engrams)):
+        parents = memory.store.find(more)
+        shown = {e.id: e for e in access.visible(memory, parents.values())}
+        engrams = {i: shown[i] for i in more if i in shown} | engrams
         if not shown:
             break
-    return sorted(told.values(), key=lambda e: seconds(e.since) or 0.0)
+    return sorted(engrams.values(), key=lambda e: seconds(e.since) or 0.0)
 
 
 def archive(memory: Parts, ids: Sequence[str], *, back: bool) -> list[Engram]:
     """Put engrams out of sight of recall, or bring them back; what is not in the state for it is refused."""
-    found = access.changeable(memory, memory.store.get(list(ids)))
+    engrams = access.changeable(memory, memory.store.get(list(ids)))
     state: State = "archived" if back else "active"
     other: State = "active" if back else "archived"
-    for e in found:
+    for e in engrams:
         if e.state != state:
             raise BadInput(f"engram {e.id} is {e.state}, not {state}; give engrams that are {state}")
     with memory.store.transaction():
@@ -199,15 +199,15 @@ def _runs(memory: Parts, drafts: Sequence[Engram]) -> Iterator[tuple[int, int]]:
     often = Counter((d.key, d.owner) for d in drafts if d.key is not None)
     lines = [memory.store.keyed(key, owner) for (key, owner), times in often.items() if times > 1 and key is not None]
     held = {digest(e) for line in lines for e in line if e.state == "active"}
-    start, told, places, ids = 0, set[bytes](), set[tuple[str, str | None]](), set[str]()
+    start, codes, places, ids = 0, set[bytes](), set[tuple[str, str | None]](), set[str]()
     for n, d in enumerate(drafts):
         code = digest(d)
-        again = d.key is not None and (code in told or (code in held and (d.key, d.owner) in places))
-        if again or (code not in told and d.id in ids):
+        again = d.key is not None and (code in codes or (code in held and (d.key, d.owner) in places))
+        if again or (code not in codes and d.id in ids):
             yield start, n
-            held |= told
-            start, told, places, ids = n, set(), set(), set()
-        told.add(code)
+            held |= codes
+            start, codes, places, ids = n, set(), set(), set()
+        codes.add(code)
         ids.add(d.id)
         if d.key is not None:
             places.add((d.key, d.owner))
@@ -243,9 +243,9 @@ def _reread(memory: Parts, source: Any, stored: Sequence[Engram]) -> None:
         if not any(isinstance(g, str | Path) and Path(g).as_posix() == name for g in given):
             continue
         now = [e.id for e in stored if e.source == name]
-        kept = set(now)
+        present = set(now)
         owners = {e.owner for e in stored if e.source == name}
-        gone = [e.id for e in memory.store.all(source=name) if e.id not in kept and e.owner in owners]
+        gone = [e.id for e in memory.store.all(source=name) if e.id not in present and e.owner in owners]
         if gone:
             memory.store.update(gone, state="superseded", valid_to=memory.now())
         for place, e in enumerate(e for e in stored if e.source == name):

@@ -45,8 +45,8 @@ def timed(engrams: list[Engram]) -> list[Engram]:
             try:
                 seconds(getattr(e, field))
             except BadInput as error:
-                told = f"{field} of {e.text[:40]!r} is {getattr(e, field)!r}, not a time"
-                raise BadInput(f"{told}; write it as 2026-11-20 or 2026-11-20T06:30:00Z") from error
+                where = f"{field} of {e.text[:40]!r} is {getattr(e, field)!r}, not a time"
+                raise BadInput(f"{where}; write it as 2026-11-20 or 2026-11-20T06:30:00Z") from error
     return engrams
 
 

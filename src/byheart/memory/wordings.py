@@ -38,8 +38,8 @@ def views(question: str, answer: str, draw: random.Random) -> tuple[Prompt, str]
         lower = question[0].lower() + question[1:]
         return ask(draw.choice(PREFIXES) + (question if draw.random() < 0.5 else lower)), answer
     if kind < 0.75:
-        kept = [w for n, w in enumerate(words) if _names(n, w) or draw.random() > 0.35]
-        return ask(" ".join(kept or words) + draw.choice(("?", "", "."))), answer
+        remaining = [w for n, w in enumerate(words) if _names(n, w) or draw.random() > 0.35]
+        return ask(" ".join(remaining or words) + draw.choice(("?", "", "."))), answer
     if kind < 0.90:
         parts = [p for p in _keywords(words) if p[1] or draw.random() > 0.2]
         draw.shuffle(parts)
