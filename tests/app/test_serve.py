@@ -22,11 +22,11 @@ CHAT = [{"role": "user", "content": "Who keeps the lamp?"}]
 
 def serve(app) -> Iterator[str]:
     """Run an app on a port of its own, in a thread."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))  # handed over open, so that nobody takes the port in between
+    port = listening.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
@@ -34,6 +34,7 @@ def serve(app) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/v1"
     server.should_exit = True
     thread.join(10)
+    listening.close()
 
 
 @pytest.fixture(scope="module")

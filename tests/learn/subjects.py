@@ -70,7 +70,7 @@ class Bench:
     kind: str
     build: Callable[[], nn.Module]
     tasks: list[list[dict[str, Any]]]
-    settings: Settings = field(default_factory=lambda: Settings(lr=1e-2, steps=4, batch_size=4, accumulation=2))
+    settings: Settings = field(default_factory=lambda: Settings(lr=1e-2, steps=4, batch_size=4, accumulation=2, seed=1))
 
     def run(self, strategies: Sequence[Strategy], model: nn.Module | None = None) -> nn.Module:
         """Train a fresh model on both tasks."""

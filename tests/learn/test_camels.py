@@ -114,10 +114,10 @@ def test_what_is_asked_for_comes_to_weigh_more_than_noise() -> None:
         ask = {"input_ids": [4, value], "labels": [-100, value]}
         return {"input_ids": [1, 5, noise, 4, value], "labels": [-100, 5, noise, 4, value], "asked": [ask]}
 
-    guard = CaMeLS(rounds=60, documents=3, segments=1, inner=0.3, outer=3e-3)
+    guard = CaMeLS(rounds=40, documents=3, segments=1, inner=0.3, outer=3e-3)
     model = llama()
     before = copy.deepcopy(model.state_dict())
-    guard.begin(stage_of(model, [document(20)], old=[document(n) for n in range(10)]))
+    guard.begin(stage_of(model, [document(20)], old=[document(n) for n in range(10)], seed=1))
     assert all(torch.equal(v, before[n]) for n, v in model.state_dict().items()), "it changed the model"
     worth = guard.weigh(collate([document(3)]))[0]
     assert worth[4] > 2 * worth[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from subjects import BENCHES, Bench, same
 
 from byheart.core import catalogue
 from byheart.core.errors import BadInput, Conflict
-from byheart.core.strategy import Strategy
+from byheart.core.strategy import Step, Strategy
 from byheart.kit import state as states
 from byheart.learn.plain import Plain
 from byheart.learn.replay import Replay
@@ -21,18 +21,23 @@ from byheart.train.loop import train
 
 NAMES = [e.name for e in catalogue.methods() if e.target.startswith("learn.")]
 GUARDS = [n for n in NAMES if n != "plain"]
+SMALL = {"self-replay": {"examples": 4, "length": 6}, "fpf": {"steps": 3}}  # what takes long and changes nothing here
 REFUSE_REPLAY: set[str] = set()  # none does: replay claims nothing
 
 
 def make(name: str, **extra: Any) -> Strategy:
     """As the contract runs it: the defaults, and what the class declares for a model of two layers."""
-    small = {"examples": 4, "length": 6} if name == "self-replay" else {}
-    return catalogue.make(name, **{**catalogue.load(name).biting, **small, **extra})
+    return catalogue.make(name, **{**catalogue.load(name).biting, **SMALL.get(name, {}), **extra})
+
+
+def kinds(name: str) -> list[str]:
+    """The subjects that a strategy says it serves."""
+    return [k for k in sorted(BENCHES) if k in catalogue.load(name).serves]
 
 
 def on_each(names: list[str]) -> pytest.MarkDecorator:
     """Every strategy on every subject it says it serves."""
-    pairs = [(n, k) for n in names for k in sorted(BENCHES) if k in catalogue.load(n).serves]
+    pairs = [(n, k) for n in names for k in kinds(n)]
     return pytest.mark.parametrize(("name", "bench"), [pytest.param(n, BENCHES[k], id=f"{n}-{k}") for n, k in pairs])
 
 
@@ -162,3 +167,63 @@ def test_a_killed_stage_resumes_bit_for_bit(name: str, bench: Bench, tmp_path: P
     states.save(strategy.state_dict(), tmp_path / "a")
     states.save(last.state_dict(), tmp_path / "b")
     assert (tmp_path / "a/tensors.safetensors").read_bytes() == (tmp_path / "b/tensors.safetensors").read_bytes()
+
+
+class Quiet(Strategy):
+    """Pulls the embeddings of a language model to zero, which a perceptron has none of; counts its steps."""
+
+    serves = frozenset({"lm"})
+    neutral: ClassVar[dict[str, Any]] = {"weight": 0.0}
+
+    def __init__(self, *, weight: float = 0.1) -> None:
+        self.weight, self.steps = weight, torch.zeros(())
+
+    def terms(self, step: Step) -> dict[str, torch.Tensor]:
+        self.steps = self.steps + 1
+        embeddings: Any = step.model.get_input_embeddings()
+        return {"quiet": self.weight * embeddings.weight.square().sum()} if self.weight else {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which the catalogue finds it."""
+    load, build = catalogue.load, catalogue.make
+    monkeypatch.setattr(catalogue, "load", lambda n: Quiet if n == "quiet" else load(n))
+    monkeypatch.setattr(catalogue, "make", lambda n, **settings: Quiet(**settings) if n == "quiet" else build(n))
+    return "quiet"
+
+
+def test_a_strategy_for_language_models_alone_passes_on_them_alone(
+    quiet: str, plain: dict[str, Any], tmp_path: Path
+) -> None:
+    assert kinds(quiet) == ["lm"]
+    (parameters,) = (p.values for p in on_each([quiet]).args[1])
+    assert parameters == (quiet, BENCHES["lm"])
+    test_constructs_with_defaults_and_keywords_alone(quiet)
+    test_no_setting_hides_a_hook(quiet)
+    test_refuses_what_it_does_not_serve(quiet)
+    test_neutral_setting_is_plain_fine_tuning(*parameters, plain)
+    test_bites(*parameters, plain)
+    for check in (
+        test_two_runs_agree_bit_for_bit,
+        test_the_model_keeps_its_structure_and_its_freezing,
+        test_composes_with_replay_or_says_why_not,
+    ):
+        check(*parameters)
+    test_state_survives_the_disk(*parameters, tmp_path)
+    test_a_killed_stage_resumes_bit_for_bit(*parameters, tmp_path)
+
+
+def test_one_that_says_it_serves_classifiers_and_does_not_is_caught(
+    quiet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Quiet, "serves", frozenset({"lm", "classifier"}))
+    assert kinds(quiet) == ["classifier", "lm"]
+    with pytest.raises(AttributeError, match="get_input_embeddings"):
+        test_bites(quiet, BENCHES["classifier"], {})

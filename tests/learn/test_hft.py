@@ -41,5 +41,5 @@ def test_hft_leaves_the_frozen_half_bit_for_bit() -> None:
     start, guard = copy.deepcopy(model.state_dict()), HFT()
     train(model, BENCHES["lm"].tasks[0], [guard], BENCHES["lm"].settings)
     still = {n for n, _ in model.named_parameters() if torch.equal(model.state_dict()[n], start[n])}
-    guard.begin(stage_of(model, [], seed=0))
+    guard.begin(stage_of(model, [], seed=BENCHES["lm"].settings.seed))
     assert still == set(guard.groups(model))

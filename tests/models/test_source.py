@@ -208,3 +208,26 @@ def test_a_converted_model_is_taken_before_anything_is_asked(tmp_path: Path, mon
     (converted / "config.json").write_text("{}")
     monkeypatch.setattr(source, "_from_hub", lambda repo: pytest.fail("the hub was asked"))
     assert source.find("smollm2-135m") == converted
+
+
+def test_two_who_want_a_conversion_at_once_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, written = tmp_path / "cache" / "smollm2-135m", []
+    left = tmp_path / "cache" / "smollm2-135m.part"
+    left.mkdir(parents=True)
+    (left / "half").write_text("of a process that was killed")
+
+    def write(gguf: Path, part: Path) -> None:
+        written.append(part)
+        part.mkdir()
+        time.sleep(0.2)
+        (part / "config.json").write_text("{}")
+
+    monkeypatch.setattr(source, "_write", write)
+    threads = [Thread(target=source._convert, args=(tmp_path / "model.gguf", folder)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(written) == 1
+    assert [p.name for p in folder.iterdir()] == ["config.json"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["smollm2-135m", "smollm2-135m.lock"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from byheart.core.errors import Conflict
 from byheart.core.strategy import Strategy
@@ -35,6 +36,12 @@ def test_state_goes_by_position_and_label(tmp_path: Path) -> None:
     first, second = Counts(), Counts()
     Strategies([first, KL(), Replay(capacity=2), second]).load_state_dict(states.load(tmp_path))
     assert (first.count, second.count) == (5, 7)
+
+
+@pytest.mark.parametrize("name", ["a", "0 some-longer-name"])
+def test_what_is_loaded_is_aligned_as_what_was_saved(name: str, tmp_path: Path) -> None:
+    states.save({name: torch.ones(3), "b": torch.ones(5, 7)}, tmp_path)
+    assert [t.data_ptr() % 64 for t in states.load(tmp_path).values()] == [0, 0]
 
 
 def test_the_earlier_form_is_still_read() -> None:

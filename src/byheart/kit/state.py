@@ -56,8 +56,12 @@ def save(state: Any, folder: Path) -> None:
 
 
 def load(folder: Path) -> Any:
-    """Read a state that `save` wrote."""
-    tensors = load_file(folder / "tensors.safetensors")
+    """Read a state that `save` wrote.
+
+    Tensors lie in memory of their own, aligned as torch aligns it: where a file happens to put one, a product with it
+    may round otherwise, and a resumed run would not be the unbroken one bit for bit.
+    """
+    tensors = {name: t.clone() for name, t in load_file(folder / "tensors.safetensors").items()}
     return restore(json.loads((folder / "tree.json").read_text(encoding="utf-8")), tensors)
 
 

@@ -146,27 +146,44 @@ def _from_wheel(name: str, converted: Path) -> Path:
 
 
 def _convert(gguf: Path, folder: Path) -> Path:
-    """Write a GGUF file as a bfloat16 safetensors checkpoint, so that later loads take a second."""
+    """Write a GGUF file as a bfloat16 safetensors checkpoint, so that later loads take a second.
+
+    Of several processes that want it at once the first converts and the others wait. The checkpoint is written beside
+    its folder and put in place by one rename; what a killed process left there goes first.
+    """
+    import fcntl
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "config.json").exists():
+            part = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            _write(gguf, part)
+            os.replace(part, folder)
+    return folder
+
+
+def _write(gguf: Path, folder: Path) -> None:
+    """Read a GGUF file and save its model and tokenizer to a folder."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    part = folder.with_name(f"{folder.name}.part{os.getpid()}")
+    shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    config = loaded.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(loaded.state_dict())
-    model.tie_weights()
-    model.generation_config = loaded.generation_config
-    model.to(torch.bfloat16).save_pretrained(part)
-    tokenizer.save_pretrained(part)
-    logging.enable_progress_bar()
-    if (folder / "config.json").exists():  # another process was faster
-        shutil.rmtree(part)
-    else:
-        os.replace(part, folder)
-    return folder
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        config = loaded.config
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model.load_state_dict(loaded.state_dict())
+        model.tie_weights()
+        model.generation_config = loaded.generation_config
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
