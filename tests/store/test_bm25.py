@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from byheart.store import bm25
-from byheart.store.bm25 import K1, Asked, B, Ranker
+from byheart.store.bm25 import K1, B, QueryWord, Ranker
 
 DOCS = 400
 
 
-def asked(seed: int, shares: list[float]) -> tuple[Ranker, list[Asked], np.ndarray]:
+def query_words(seed: int, shares: list[float]) -> tuple[Ranker, list[QueryWord], np.ndarray]:
     """A ranker over engrams in rows 1 to 400, words that such shares of them have, and how often each has each."""
     rng = np.random.default_rng(seed)
     rows = np.arange(1, DOCS + 1)
@@ -21,7 +21,7 @@ def asked(seed: int, shares: list[float]) -> tuple[Ranker, list[Asked], np.ndarr
     times = has * rng.integers(1, 5, has.shape)
     ranker = Ranker()
     ranker.learn(rows, times.sum(0) + rng.integers(1, 30, DOCS))
-    return ranker, [ranker.asked(rows[t > 0], t[t > 0]) for t in times], times
+    return ranker, [ranker.word(rows[t > 0], t[t > 0]) for t in times], times
 
 
 def every(ranker: Ranker, times: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def test_the_best_are_those_of_scoring_all(
             "_LITTLE": 4 if way == "either" else 10**9,
         }.items():
             patch.setattr(bm25, name, value)
-        ranker, words, times = asked(seed, shares)
+        ranker, words, times = query_words(seed, shares)
         mask = np.random.default_rng(seed).random(len(ranker.lengths)) < share if share else None
         rows, scores = ranker.best(words, k, mask)
     wanted = every(ranker, times) * (1 if mask is None else mask[: DOCS + 1])
@@ -69,7 +69,7 @@ def test_sets_of_common_words_look_at_few(monkeypatch: pytest.MonkeyPatch) -> No
     """Of three words that a third has each, those with two of them are enough for the best five."""
     monkeypatch.setattr(bm25, "_LITTLE", 4)
     monkeypatch.setattr(bm25, "_EACH", 2)
-    ranker, words, times = asked(3, [0.3, 0.3, 0.3])
+    ranker, words, times = query_words(3, [0.3, 0.3, 0.3])
     found = ranker._by_sets(words, 5, None)
     assert found is not None
     rows, _ = found
@@ -78,6 +78,6 @@ def test_sets_of_common_words_look_at_few(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_too_many_for_sets_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bm25, "_LITTLE", 4)
-    ranker, words, _ = asked(3, [0.3, 0.3, 0.3])
+    ranker, words, _ = query_words(3, [0.3, 0.3, 0.3])
     assert ranker._by_sets(words, 200, None) is None
     assert len(ranker.best(words, 200)[0]) == 200

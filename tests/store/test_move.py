@@ -17,7 +17,7 @@ from byheart.core.records import Certificate, Item, Result, Version
 from byheart.store.backup import BACKUPS, backup, restore
 from byheart.store.base import AnyStore
 from byheart.store.move import MOVING, move, refuse_unfinished, summary
-from byheart.store.opening import kept, open_store, point
+from byheart.store.opening import address_of, open_store, point
 from byheart.store.sqlite import Store
 
 
@@ -174,7 +174,7 @@ def test_a_backup_is_one_file_that_comes_back_whole(open_store, tmp_path: Path, 
     for weight in (tmp_path / "brain" / "weights").glob("*/*"):
         weight.unlink()
         weight.parent.rmdir()
-    address = kept(store.folder)
+    address = address_of(store.folder)
     restore(file, tmp_path / "brain", address)
     with open_store("brain") as store:
         assert store.all(None) == before

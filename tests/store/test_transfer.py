@@ -16,7 +16,7 @@ from byheart.store.backup import backup, restore
 from byheart.store.base import AnyStore
 from byheart.store.folder import Folder
 from byheart.store.move import LEFT, summary
-from byheart.store.opening import kept, open_store
+from byheart.store.opening import address_of, open_store
 from byheart.store.sqlite import Store
 
 
@@ -72,7 +72,7 @@ def stopped_at(step: str) -> Iterator[None]:
 
 def test_index_files_go_with_the_memory_there_and_back(home: Folder, address: str) -> None:
     moved = transfer.to_server(home, address)
-    assert (segments(home), home.database.exists(), kept(home)) == ([], False, address)
+    assert (segments(home), home.database.exists(), address_of(home)) == ([], False, address)
     (home.path / "index" / "stray.safetensors").write_text("ferry")
     with pytest.raises(BadInput, match="move them to"):
         transfer.to_server(home, address + "other")
@@ -82,7 +82,7 @@ def test_index_files_go_with_the_memory_there_and_back(home: Folder, address: st
         transfer.to_server(home, address)
     (home.path / "index" / "stray.safetensors").write_text("ferry")
     assert transfer.to_folder(home)["digest"] == moved["digest"]
-    assert (segments(home), kept(home)) == ([], None)
+    assert (segments(home), address_of(home)) == ([], None)
     assert address.partition("#")[2] not in schemas(address)
     with Store(home) as store:
         assert (store.check(), store.setting(LEFT), store.count()) == ([], None, 39)
@@ -93,7 +93,7 @@ def test_index_files_go_with_the_memory_there_and_back(home: Folder, address: st
 def test_a_move_killed_before_it_deletes_is_finished_by_the_same_move(home: Folder, address: str, make) -> None:
     with stopped_at("_remove"), pytest.raises(KeyboardInterrupt):
         transfer.to_server(home, address)
-    assert (home.database.exists(), kept(home)) == (True, address)
+    assert (home.database.exists(), address_of(home)) == (True, address)
     with open_store(home) as there:
         there.add([make("later")])
         there.erase(["e3"])
@@ -121,7 +121,7 @@ def test_a_move_back_killed_before_the_schema_is_dropped_is_finished_by_the_same
     transfer.to_server(home, address)
     with stopped_at("_drop"), pytest.raises(KeyboardInterrupt):
         transfer.to_folder(home)
-    assert (home.database.exists(), kept(home)) == (True, None)
+    assert (home.database.exists(), address_of(home)) == (True, None)
     with Store(home) as store:
         store.add([make("later")])
         store.erase(["e3"])

@@ -43,7 +43,7 @@ def move(
 ) -> None:
     """Move a memory to another store; killed midway, run it again."""
     from byheart.store import transfer
-    from byheart.store.opening import kept
+    from byheart.store.opening import address_of
 
     home = _home(folder, namespace)
     with bars(as_json) as progress:
@@ -52,7 +52,7 @@ def move(
         else:
             counts = transfer.to_server(home, target, progress=progress)
     _note_namespaces(folder, namespace, "were not moved with it; move each with --namespace")
-    _tell({"moved": kept(home) or str(home.database), **counts}, as_json)
+    _tell({"moved": address_of(home) or str(home.database), **counts}, as_json)
 
 
 @app.command()

@@ -19,8 +19,8 @@ from byheart.core.records import Result
 def matrix(results: Sequence[Result], stages: Sequence[str], tasks: Sequence[str]) -> np.ndarray:
     """The accuracy matrix from records: `version` is the stage, `exam` the task, the value the mean over items.
 
-    >>> told = [Result(exam="b", item="1", value=1.0, version="after a")]
-    >>> matrix(told, ["after a"], ["a", "b"])
+    >>> results = [Result(exam="b", item="1", value=1.0, version="after a")]
+    >>> matrix(results, ["after a"], ["a", "b"])
     array([[nan,  1.]])
     """
     cells: dict[tuple[str | None, str], list[float]] = {}
@@ -136,7 +136,7 @@ def windowed_plasticity(curve: Any, window: int, ends: Sequence[int] = ()) -> fl
 
 
 def _largest(c: np.ndarray, window: int, ends: Sequence[int]) -> float:
-    """The largest rise from a value to a later one at most `window` - 1 rows on, mean over columns."""
+    """The largest rise from a value to a later value at most `window` - 1 rows on, mean over columns."""
     best = np.zeros(c.shape[1])
     for j in range(c.shape[1]):
         seen = c[ends[j - 1] + 1 :, j] if ends and j else c[:, j]

@@ -20,11 +20,11 @@ from byheart.core.errors import BadInput
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one stage took.
+    """The cost of a stage.
 
     `read` examples went forward without gradients, `trained` forward and backward; `held` bytes were in
     memory beyond the data (weights, gradients, moments, what the method holds); `stored` bytes must be
-    kept for the next stage (weights, what the method keeps, examples).
+    held for the next stage (weights, the method's state, examples).
     """
 
     read: int = 0
@@ -34,7 +34,7 @@ class Cost:
 
 
 def compute(costs: Iterable[Cost]) -> int:
-    """Forward passes of one example that the stages cost in all, a backward pass counting as two.
+    """Forward passes of an example that the stages cost in all, a backward pass counting as two.
 
     >>> compute([Cost(read=10, trained=5), Cost(trained=5)])
     40

@@ -26,7 +26,7 @@ def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]
 def fallen(before: Iterable[Result], after: Iterable[Result], z: float = 1.644854) -> float:
     """By how much the mean surely fell: the lower one-sided 95% limit of the mean paired difference, 0 or more.
 
-    Results are paired by item; items found on one side alone are left out.
+    Results are paired by item; items on one side alone are left out.
 
     >>> def four(*values):
     ...     return [Result(exam="recall/quiz", item=str(i), value=v) for i, v in enumerate(values)]

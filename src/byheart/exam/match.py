@@ -7,7 +7,7 @@ import unicodedata
 
 
 def normal(text: str) -> str:
-    """Lower case, accents kept, punctuation to spaces, single spaces.
+    """Lower case, with accents, punctuation to spaces, single spaces.
 
     >>> normal("The  Salt-Company, Ltd.")
     'the salt company ltd'

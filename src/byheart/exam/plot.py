@@ -22,7 +22,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a scatter; an open one was tried and not kept."""
+    """A point of a scatter; an open point was tried and not committed."""
 
     label: str
     x: float

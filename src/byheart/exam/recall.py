@@ -24,21 +24,21 @@ def recall(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
-    """Ask each item closed-book, greedily; value 1 when the gold answer stands in what is said.
+    """Ask each item closed-book, greedily; value 1 when the gold answer stands in the reply.
 
     The exam is named by the item's probe: `recall/direct`, `recall/paraphrase`, `recall/reversed`.
     Chance is 0: a subject that never met the fact does not guess a name.
     """
     if not items:
         return []
-    said: list[str] = []
+    replies: list[str] = []
     size = 64
     for at in range(0, len(items), size):
         part = items[at : at + size]
         out = subject.generate([ask(i.question) for i in part], max_tokens=max_tokens, seed=seed)
-        said.extend(o[0].text for o in out)
+        replies.extend(o[0].text for o in out)
         if progress:
-            progress(len(said), len(items))
+            progress(len(replies), len(items))
     return [
         Result(
             exam=f"recall/{item.probe}",
@@ -50,7 +50,7 @@ def recall(
             seed=seed,
             detail={"said": text},
         )
-        for item, text in zip(items, said, strict=True)
+        for item, text in zip(items, replies, strict=True)
     ]
 
 
@@ -95,7 +95,7 @@ def recognition(
 
 
 def _frame(question: str) -> set[str]:
-    """The words of a question but its names: two questions about one person are not of one kind.
+    """The words of a question but its names: two questions about the same person are not of the same kind.
 
     >>> sorted(_frame("Where was Marta Kask born?"))
     ['born?', 'was', 'where']

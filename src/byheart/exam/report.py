@@ -1,4 +1,4 @@
-"""The report: one page that stands alone, with no script and nothing from the network.
+"""The report: a single page, with no script and nothing from the network.
 
 Every picture has its numbers in a table behind it. A forgotten engram is listed by id alone: the page
 is a file like any other, and must not keep what was erased.
@@ -16,7 +16,7 @@ from byheart.exam.plot import Line, Point, key, lines, percent, scatter
 
 
 class Scored(Record):
-    """A version and what the exams said of it; shares in [0, 1], losses in nats per token.
+    """A version and its exam results; shares in [0, 1], losses in nats per token.
 
     `recall`, `paraphrase` and `reversed` are closed-book, `retention` is the recall of everything
     taught before this version, `loss` is on general text, `kl` from the untaught model.
@@ -39,14 +39,14 @@ class Scored(Record):
 
 
 class Curve(Record):
-    """How well what one version taught is recalled at that version and later: `(version, recall)`."""
+    """How well the lessons of a version are recalled at that version and later: `(version, recall)`."""
 
     label: str
     points: tuple[tuple[str, float], ...]
 
 
 class Trade(Record):
-    """One attempt to learn: the share of the new that was learned and of the old that was kept."""
+    """An attempt to learn: the share of the new that was learned and of the old that stayed."""
 
     label: str
     plasticity: float
@@ -67,7 +67,7 @@ class Fact(Record):
 
 
 class Gone(Record):
-    """A forgotten engram: its id, when it went and how; nothing of what it said."""
+    """A forgotten engram: its id, when it went and how; nothing of its text."""
 
     id: str
     at: str = ""
@@ -169,12 +169,12 @@ def _curves(data: ReportData) -> str:
     order += [i for c in data.curves for i, _ in c.points if i not in order]
     shown = {i for c in data.curves for i, _ in c.points}
     names = [i for i in dict.fromkeys(order) if i in shown]
-    found = [Line(c.label, [dict(c.points).get(i) for i in names]) for c in data.curves]
+    curves = [Line(c.label, [dict(c.points).get(i) for i in names]) for c in data.curves]
     legend = "".join(f"<li>{key(n)}<span>{escape(c.label)}</span></li>" for n, c in enumerate(data.curves))
-    rows = [[c.label, *[_share(v, "") for v in c.values]] for c in found]
+    rows = [[c.label, *[_share(v, "") for v in c.values]] for c in curves]
     return (
         '<figure class="card"><h3>What each lesson left behind</h3>'
-        f'{lines(names, found, "version", "closed-book recall")}<ul class="legend">{legend}</ul>'
+        f'{lines(names, curves, "version", "closed-book recall")}<ul class="legend">{legend}</ul>'
         "<figcaption>Recall of what each version taught, at that version and at later ones. A flat line is a memory "
         f"that held.</figcaption>{_behind(['taught', *names], rows)}</figure>"
     )

@@ -164,7 +164,7 @@ class Endpoint:
         return [str(m["id"]) for m in listed if isinstance(m, dict) and "id" in m]
 
     def _choices(self, reply: dict[str, Any]) -> list[dict[str, Any]]:
-        """The choices of a reply, one at least."""
+        """The choices of a reply, at least one."""
         choices = reply.get("choices")
         if not choices or not isinstance(choices, list) or not all(isinstance(c, dict) for c in choices):
             raise ByheartError(f"{self.url} returned no choices for model {self.name!r}; ask for fewer copies")
@@ -269,7 +269,7 @@ class Endpoint:
 def answered(text: str) -> str:
     """The answer in a reply of a reasoning model: the text without what stands between think tags.
 
-    A closing tag without an opening one ends reasoning that began in the prompt; an opening tag without a closing one
+    A closing tag without an opening tag ends reasoning that began in the prompt. An opening tag without a closing tag
     begins reasoning that was cut off.
 
     >>> answered("<think>Marta? Ilo?</think> Marta"), answered("Ilo?</think> Marta"), answered("<think>Marta?")

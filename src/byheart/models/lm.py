@@ -41,23 +41,23 @@ class LanguageModel:
     @property
     def stop(self) -> list[int]:
         """Tokens that end an answer."""
-        found = {self.tokenizer.eos_token_id}
+        tokens = {self.tokenizer.eos_token_id}
         config = getattr(self.model, "generation_config", None)
         eos = getattr(config, "eos_token_id", None)
-        found.update(eos if isinstance(eos, list) else [eos])
-        return sorted(t for t in found if t is not None)
+        tokens.update(eos if isinstance(eos, list) else [eos])
+        return sorted(t for t in tokens if t is not None)
 
     @property
     def start(self) -> int:
         """The token that general text begins with when it is sampled from nothing."""
-        found = self.tokenizer.convert_tokens_to_ids("<|endoftext|>")
-        return found if isinstance(found, int) and found >= 0 else (self.tokenizer.bos_token_id or 0)
+        token = self.tokenizer.convert_tokens_to_ids("<|endoftext|>")
+        return token if isinstance(token, int) and token >= 0 else (self.tokenizer.bos_token_id or 0)
 
     def opened(self, words: str) -> list[int]:
         """The tokens of a chat whose user has just said these words and may go on."""
         mark = "\u241f"
-        said = self.tokenizer.apply_chat_template([{"role": "user", "content": mark}], tokenize=False)
-        return list(self.tokenizer(said.partition(mark)[0] + words, add_special_tokens=False)["input_ids"])
+        chat = self.tokenizer.apply_chat_template([{"role": "user", "content": mark}], tokenize=False)
+        return list(self.tokenizer(chat.partition(mark)[0] + words, add_special_tokens=False)["input_ids"])
 
     def tokens(self, prompt: Prompt) -> list[int]:
         """A prompt's tokens; messages go through the chat template and end where the answer begins."""

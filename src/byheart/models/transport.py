@@ -119,7 +119,7 @@ class Transport:
         raise AssertionError("unreachable")
 
     def _read(self, path: str, reply: httpx.Response) -> tuple[Any, int | None]:
-        """The content of a reply, and the status of an error: of one inside a 200 the status that it names."""
+        """The content of a reply, and the status of an error: for an error inside a 200 the status that it names."""
         try:
             content = json.loads(reply.content)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Arrays in one file, in the safetensors format: written through a memory map, read through one."""
+"""Arrays in one file, in the safetensors format: written and read through a memory map."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def create(path: Path, shapes: Shapes) -> dict[str, Array]:
 
     Widest types first, so that each array is aligned. `flush` makes it durable.
     """
-    told: dict[str, Any] = {}
+    places: dict[str, Any] = {}
     end = 0
     for name, (kind, shape) in sorted(shapes.items(), key=lambda item: -np.dtype(item[1][0]).itemsize):
         size = int(np.dtype(kind).itemsize * np.prod(shape, dtype=np.int64))
-        told[name] = {"dtype": _NAMES[kind], "shape": list(shape), "data_offsets": [end, end + size]}
+        places[name] = {"dtype": _NAMES[kind], "shape": list(shape), "data_offsets": [end, end + size]}
         end += size
-    header = json.dumps(told).encode()
+    header = json.dumps(places).encode()
     header += b" " * (-(len(header) + 8) % 64)
     with open(path, "xb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
@@ -98,11 +98,11 @@ def _map(path: Path, *, write: bool) -> dict[str, Array]:
     with open(path, "r+b" if write else "rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE if write else mmap.ACCESS_READ)
     size = int.from_bytes(data[:8], "little")
-    found = {}
-    for name, told in json.loads(data[8 : 8 + size]).items():
-        start, _ = told["data_offsets"]
-        count = int(np.prod(told["shape"], dtype=np.int64))
-        kind = _TYPES[told["dtype"]]
+    arrays = {}
+    for name, entry in json.loads(data[8 : 8 + size]).items():
+        start, _ = entry["data_offsets"]
+        count = int(np.prod(entry["shape"], dtype=np.int64))
+        kind = _TYPES[entry["dtype"]]
         array: Array = np.empty(0, kind) if count == 0 else np.frombuffer(data, kind, count, 8 + size + start)
-        found[name] = array.reshape(told["shape"])
-    return found
+        arrays[name] = array.reshape(entry["shape"])
+    return arrays

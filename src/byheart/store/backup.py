@@ -16,7 +16,7 @@ from byheart.store.events import now
 from byheart.store.folder import Folder
 from byheart.store.index import KEY, Index, files
 from byheart.store.move import LEFT, copy_weights, flush, move, refuse_unfinished, summary
-from byheart.store.opening import kept, point
+from byheart.store.opening import address_of, point
 from byheart.store.sqlite import Store
 
 Progress = Callable[[str, int, int], None]
@@ -27,7 +27,7 @@ _PART = 1 << 24
 
 
 def backup(store: AnyStore, path: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Write a store and its weights into one new file, checked, and note where it is; adding goes on meanwhile.
+    """Write a store and its weights into a new file, checked, and note where it is; adding goes on meanwhile.
 
     From SQLite by its online backup, from PostgreSQL by a move. Gives the number of rows by table and
     the digest. Raises `BadInput` when the file is there already, `Damaged` when the store is not sound.
@@ -48,15 +48,15 @@ def backup(store: AnyStore, path: str | Path, *, progress: Progress | None = Non
             with Store(scratch) as copied:
                 copied.set_setting(KEY, [])
                 copy_weights(store.folder, copied.folder)
-                found = _sound(copied, path)
+                summed = _sound(copied, path)
         else:
             with Store(scratch) as copied:
-                found = move(store, copied, progress=progress)
+                summed = move(store, copied, progress=progress)
         _pack(scratch / "memory.db", scratch / "weights")
         flush(scratch / "memory.db")
         os.replace(scratch / "memory.db", path)
         flush(path.parent)
-    return found
+    return summed
 
 
 def restore(
@@ -72,8 +72,8 @@ def restore(
     path, home = Path(path).expanduser(), folder if isinstance(folder, Folder) else Folder(folder)
     if not path.is_file():
         raise BadInput(f"{path} is no file; give a backup made with byheart store backup")
-    wanted = address or kept(home)
-    if address is not None and kept(home) is None and home.database.exists():
+    wanted = address or address_of(home)
+    if address is not None and address_of(home) is None and home.database.exists():
         raise BadInput(f"{home.path} keeps its engrams in memory.db; move them first: byheart store move '{address}'")
     home.prepare()
     with home.lock("restore"), _scratch(home.work / "restore") as scratch:
@@ -82,14 +82,14 @@ def restore(
         with Store(scratch) as copy:
             copy.set_setting(KEY, [])
             copy.db.execute("DELETE FROM settings WHERE key = ?", (LEFT,))
-            found = _sound(copy, path)
+            summed = _sound(copy, path)
             copy.set_setting(BACKUPS, {**copy.setting(BACKUPS, {}), str(path.resolve()): now()})
             copy_weights(copy.folder, home)
             if wanted is not None:
                 from byheart.store.postgres.replace import replace
 
                 replace(copy, wanted, home, progress=progress)
-                point(home, kept(home) or wanted)
+                point(home, address_of(home) or wanted)
                 for file in files(home.path):
                     file.unlink()
         if wanted is None:
@@ -101,7 +101,7 @@ def restore(
             flush(home.path)
             with Store(home) as restored:
                 Index(restored.db).drop([])
-    return found
+    return summed
 
 
 def _sound(store: AnyStore, path: Path) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _sound(store: AnyStore, path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _scratch(place: Path) -> Iterator[Path]:
-    """A folder for unfinished work; what a kill left of an earlier one is removed first."""
+    """A folder for unfinished work; what a kill left of an earlier folder is removed first."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     try:

@@ -66,14 +66,14 @@ class AnyStore(ABC):
         """Store engrams, with embeddings (n, d) where given; durable when it returns.
 
         Gives one engram per engram given: the same text, source, owner, question and answer as an
-        active one gives that one, with the forms of both. Raises `BadInput` for an empty text, a
+        active engram gives that engram, with the forms of both. Raises `BadInput` for an empty text, a
         NUL character or lone surrogate in a text, an id that is empty, used or has a comma (lists of ids are
-        kept with commas between), or vectors that are not finite or of another dimension; then nothing is stored.
+        stored with commas between), or vectors that are not finite or of another dimension; then nothing is stored.
         """
 
     @abstractmethod
     def get(self, ids: Sequence[str]) -> list[Engram]:
-        """Engrams by id, in this order, whatever their state; `Unknown` when one is not there."""
+        """Engrams by id, in this order, whatever their state; `Unknown` when an id is not there."""
 
     @abstractmethod
     def find(self, ids: Sequence[str]) -> dict[str, Engram]:
@@ -113,12 +113,12 @@ class AnyStore(ABC):
     ) -> list[Engram]:
         """Change what is given of these engrams, each change an event; gives them as they are now.
 
-        A key given so late names a line only, and begins with "#": `BadInput` for one of words.
+        A key given so late names a line only, and begins with "#": `BadInput` for a key of words.
         """
         if key is not KEEP and key is not None and not key.startswith("#"):
             raise BadInput(f"the key {key!r} is given too late to be searched by; give it with the engram, or '#{key}'")
-        told = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
-        changes: dict[str, Any] = {k: v for k, v in told.items() if v is not KEEP}
+        given = {"state": state, "version": version, "valid_to": valid_to, "key": key, "position": position}
+        changes: dict[str, Any] = {k: v for k, v in given.items() if v is not KEEP}
         if forms is not KEEP:
             changes["forms"] = tuple(forms)
         return self._change(ids, changes) if changes else self.get(ids)
@@ -140,8 +140,8 @@ class AnyStore(ABC):
     def scrub(self) -> None:
         """Drop what lingers of deleted content: free pages, the write-ahead log."""
 
-    def traces(self, told: Sequence[str]) -> list[tuple[str, str]]:
-        """(file or table, string) wherever one of these strings stands outside the folder."""
+    def traces(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """(file or table, string) wherever a string of `texts` stands outside the folder."""
         return []
 
     def unseen(self) -> list[str]:
@@ -150,7 +150,7 @@ class AnyStore(ABC):
 
     # search
     def changed(self) -> tuple[int, int]:
-        """What differs once engrams were added, changed or erased, by whomever: for what is kept between searches.
+        """A mark that differs once engrams were added, changed or erased, by any process: for caches between searches.
 
         The event log's last number, and how many of this process' transactions were undone, which may have shown
         numbers that others bear later.
@@ -161,10 +161,10 @@ class AnyStore(ABC):
     def lexical(self, query: str, k: int, at: str | None = None, where: Where = None) -> list[Ranked]:
         """The k best (id, score) by stemmed BM25, best first, higher is better. Any text is a safe query.
 
-        Finds engrams that are active, have a text form and hold now. With `at` (ISO time) those that
+        Searches engrams that are active, have a text form and hold now. With `at` (ISO time) those that
         held then, superseded ones included. `where` filters by equality on fields or metadata keys;
-        None means missing, of a tuple any will do. A fact with a key is found by the words of the key,
-        and by all that was said under it that `where` lets through.
+        None means missing, of a tuple any will do. A fact with a key matches by the words of the key,
+        and by all statements under it that `where` lets through.
         """
 
     @abstractmethod
@@ -185,7 +185,7 @@ class AnyStore(ABC):
 
     @abstractmethod
     def keys(self, ids: Sequence[str]) -> dict[str, str]:
-        """The key of each of these engrams that has one; costs next to nothing where none has."""
+        """The key of each of these engrams that has a key; costs next to nothing where none has."""
 
     @abstractmethod
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
@@ -193,7 +193,7 @@ class AnyStore(ABC):
 
     # versions, lessons, exams
     def put_version(self, version: Version) -> None:
-        """Write a version, or overwrite the one with its id."""
+        """Write a version, or overwrite the version with its id."""
         history.put_version(self.db, version)
 
     def versions(self) -> list[Version]:
@@ -209,7 +209,7 @@ class AnyStore(ABC):
         return history.setting(self.db, "head")
 
     def set_head(self, name: str | None) -> None:
-        """Make a version the current one; `Unknown` when it is not there."""
+        """Make a version current; `Unknown` when it is not there."""
         history.set_setting(self.db, "head", None if name is None else self.version(name).id)
 
     def put_lessons(self, version: str, lessons: Iterable[tuple[str, dict[str, Any]]]) -> None:
@@ -222,7 +222,7 @@ class AnyStore(ABC):
         return history.lessons(self.db, version)
 
     def put_items(self, version: str | None, items: Iterable[Item]) -> None:
-        """Store exam questions; one with a known id replaces it."""
+        """Store exam questions; a known id is replaced."""
         with self.db.transaction():
             history.put_items(self.db, version, items)
 
@@ -257,11 +257,11 @@ class AnyStore(ABC):
         return history.certificates(self.db)
 
     def setting(self, key: str, default: Any = None) -> Any:
-        """A JSON value kept under a key."""
+        """The JSON value stored under a key."""
         return history.setting(self.db, key, default)
 
     def set_setting(self, key: str, value: Any) -> None:
-        """Keep a JSON value under a key."""
+        """Store a JSON value under a key."""
         history.set_setting(self.db, key, value)
 
     # in bulk
@@ -299,4 +299,4 @@ def vet(engrams: Sequence[Engram]) -> None:
                 whose = "the id" if name == e.id else f"a parent of engram {e.id!r} has the id"
                 raise BadInput(f"{whose} {name!r} is empty or has a comma; give an id without, such as 'note-7'")
         if not -(2**63) <= e.position < 2**63:
-            raise BadInput(f"the position of engram {e.id!r} is {e.position}; give one of at most 64 bits")
+            raise BadInput(f"the position of engram {e.id!r} is {e.position}; give a number of at most 64 bits")

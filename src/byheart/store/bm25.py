@@ -27,7 +27,7 @@ _FEW = 4_096
 
 
 @dataclass
-class Asked:
+class QueryWord:
     """A word of a query: its rows in order, how often each has it, its weight and the most it can add to a score.
 
     gain: what it adds to the score of each row; bits: a bit for every row, set where it has the word. Both are made
@@ -41,13 +41,13 @@ class Asked:
     gain: Floats | None = None
     bits: Bits | None = None
 
-    def within(self, mask: Mask | None) -> Asked:
-        """It among the rows that a mask lets through."""
+    def within(self, mask: Mask | None) -> QueryWord:
+        """The word within the rows that a mask lets through."""
         if mask is None:
             return self
-        kept = mask[self.rows]
-        gain = None if self.gain is None else self.gain[kept]
-        return Asked(self.rows[kept], self.times[kept], self.weight, self.most, gain)
+        seen = mask[self.rows]
+        gain = None if self.gain is None else self.gain[seen]
+        return QueryWord(self.rows[seen], self.times[seen], self.weight, self.most, gain)
 
 
 class Ranker:
@@ -83,30 +83,30 @@ class Ranker:
         self.count += len(rows)
         self.words += int(lengths.sum(dtype=np.int64))
 
-    def asked(self, rows: Rows, times: NDArray[Any]) -> Asked:
+    def word(self, rows: Rows, times: NDArray[Any]) -> QueryWord:
         """A word of a query by its postings."""
         idf = np.log((self.count - len(rows) + 0.5) / (len(rows) + 0.5)) if self.count >= len(rows) else 0.0
         weight, top = float(idf) if idf > 0 else 1e-6, float(times.max(initial=0))
-        return Asked(rows, times.astype(np.float32), weight, weight * (K1 + 1) * top / (top + K1 * (1 - B)))
+        return QueryWord(rows, times.astype(np.float32), weight, weight * (K1 + 1) * top / (top + K1 * (1 - B)))
 
-    def best(self, words: Sequence[Asked], k: int, mask: Mask | None = None) -> tuple[Rows, Doubles]:
+    def best(self, words: Sequence[QueryWord], k: int, mask: Mask | None = None) -> tuple[Rows, Doubles]:
         """The k best rows that a mask (by row) lets through and their scores, best first, equal ones by row."""
         words = sorted((w for w in words if len(w.rows)), key=lambda w: len(w.rows))
         if not words or k < 1:
             return np.empty(0, np.int64), np.empty(0, np.float64)
-        found = self._by_rows(words, mask) or self._by_sets(words, k, mask)
-        if found is None:
+        chosen = self._by_rows(words, mask) or self._by_sets(words, k, mask)
+        if chosen is None:
             words = [w for word in words if len((w := word.within(mask)).rows)]
             rows = self._by_sums(words, k)
-            found = rows, self._exact(words, rows)
-        rows, scores = found
+            chosen = rows, self._exact(words, rows)
+        rows, scores = chosen
         if len(rows) > k:
             edge = np.partition(scores, len(scores) - k)[len(scores) - k]
             rows, scores = rows[scores >= edge], scores[scores >= edge]
         order = np.lexsort((rows, -scores))[:k]
         return rows[order], scores[order]
 
-    def _by_rows(self, words: Sequence[Asked], mask: Mask | None) -> tuple[Rows, Doubles] | None:
+    def _by_rows(self, words: Sequence[QueryWord], mask: Mask | None) -> tuple[Rows, Doubles] | None:
         """All rows with any of the words and scores, where a mask lets few through."""
         if mask is None or np.count_nonzero(mask) > _FEW:
             return None
@@ -114,7 +114,7 @@ class Ranker:
         scores = self._exact(words, rows)
         return rows[scores > 0], scores[scores > 0]
 
-    def _by_sets(self, words: Sequence[Asked], k: int, mask: Mask | None) -> tuple[Rows, Doubles] | None:
+    def _by_sets(self, words: Sequence[QueryWord], k: int, mask: Mask | None) -> tuple[Rows, Doubles] | None:
         """Rows with the k best among them and scores, by sets of common words; None where adding up is as cheap."""
         common = [w for w in words if len(w.rows) > len(self.lengths) // _RARE]
         bound = sum(len(w.rows) for w in common) // _EACH
@@ -123,7 +123,7 @@ class Ranker:
             return None
         for word in common:
             self._gain(word)
-        found = _let(np.unique(np.concatenate([np.empty(0, np.int64), *rare])), mask)
+        rows = _let(np.unique(np.concatenate([np.empty(0, np.int64), *rare])), mask)
         scores, least = np.empty(0), 0.0
         done: list[set[int]] = []
         for most, chosen in sorted(_sets([w.most for w in common]), reverse=True):
@@ -132,16 +132,16 @@ class Ranker:
             if any(set(chosen) >= other for other in done):
                 continue
             new = _let(self._having([common[n] for n in chosen]), mask)
-            if len(found) + len(new) > bound:
+            if len(rows) + len(new) > bound:
                 return None
-            found = np.union1d(found, new)
+            rows = np.union1d(rows, new)
             done.append(set(chosen))
-            if not least and len(found) >= k:
-                scores = self._exact(words, found)
+            if not least and len(rows) >= k:
+                scores = self._exact(words, rows)
                 least = float(np.partition(scores, len(scores) - k)[len(scores) - k])
-        return found, scores if len(scores) == len(found) else self._exact(words, found)
+        return rows, scores if len(scores) == len(rows) else self._exact(words, rows)
 
-    def _having(self, words: Sequence[Asked]) -> Rows:
+    def _having(self, words: Sequence[QueryWord]) -> Rows:
         """The rows that have all of these words."""
         if len(words) == 1:
             return words[0].rows
@@ -155,7 +155,7 @@ class Ranker:
         at = np.flatnonzero(np.unpackbits(both[some].view(np.uint8), bitorder="little"))
         return 64 * some[at >> 6] + (at & 63)
 
-    def _by_sums(self, words: Sequence[Asked], k: int) -> Rows:
+    def _by_sums(self, words: Sequence[QueryWord], k: int) -> Rows:
         """Rows with the k best among them, by adding up."""
         sums, added = self._sums, 0
         least, cut = 0.0, 0.0
@@ -181,7 +181,7 @@ class Ranker:
                 for word in words[:added]:
                     sums[word.rows] = 0.0
 
-    def _gain(self, word: Asked) -> Floats:
+    def _gain(self, word: QueryWord) -> Floats:
         """What a word adds to the score of each of its rows; from now on its most is the greatest of these."""
         if word.gain is None:
             norm = self.lengths[word.rows]
@@ -192,7 +192,7 @@ class Ranker:
             word.most = float(word.gain.max(initial=0.0))
         return word.gain
 
-    def _least(self, words: Sequence[Asked], k: int, known: float) -> float:
+    def _least(self, words: Sequence[QueryWord], k: int, known: float) -> float:
         """A score that k engrams reach at least: the k-th best of those that have the rarest word that k have.
 
         A guess from every sixteenth of them spares ordering them all; `known` is such a score of before.
@@ -200,14 +200,14 @@ class Ranker:
         enough = next((w.rows for w in words if len(w.rows) >= k), None)
         if enough is None:
             return known
-        found = self._sums[enough]
-        if len(found) > 64 * k:
-            some = np.sort(found[::16])
-            better = found[found >= max(some[-(k // 4) - 2], known)]
-            found = better if len(better) >= k else found
-        return max(known, float(np.partition(found, len(found) - k)[len(found) - k]))
+        sums = self._sums[enough]
+        if len(sums) > 64 * k:
+            some = np.sort(sums[::16])
+            better = sums[sums >= max(some[-(k // 4) - 2], known)]
+            sums = better if len(better) >= k else sums
+        return max(known, float(np.partition(sums, len(sums) - k)[len(sums) - k]))
 
-    def _exact(self, words: Sequence[Asked], rows: Rows) -> Doubles:
+    def _exact(self, words: Sequence[QueryWord], rows: Rows) -> Doubles:
         scores = np.zeros(len(rows))
         norm = K1 * (1 - B + B * self.lengths[rows].astype(np.float64) * self.count / max(self.words, 1))
         for word in words:
@@ -228,7 +228,7 @@ def _let(rows: Rows, mask: Mask | None) -> Rows:
     return rows if mask is None else rows[mask[rows]]
 
 
-def _reach(words: Sequence[Asked], k: int) -> float:
+def _reach(words: Sequence[QueryWord], k: int) -> float:
     """What the k-th best can have at most by these words: those that fewer than k have together may not be in it."""
     few = 0
     for n, word in enumerate(words):

@@ -17,7 +17,7 @@ FLAT = 16_384
 _DEPTH = 6_144
 _SAMPLE = 32
 _ROUNDS = 8
-_ASKED = 100
+_PROBES = 100
 _NOISE = 0.75
 _WANTED = 0.99
 _FEW = 4_096
@@ -26,24 +26,24 @@ _FEW = 4_096
 class Cells:
     """An inverted file (Sivic and Zisserman 2003; IVF-Flat in Faiss, arXiv:2401.08281, section 5.1).
 
-    Vectors are kept in float32 beside those of the same cell, so that a scan reads memory in order and every score
+    Vectors lie in float32 beside those of the same cell, so that a scan reads memory in order and every score
     is the exact cosine. How many to scan (`depth`) was measured when the file was made: enough to find
     99% of the true ten nearest of queries at a cosine of 0.8 from a stored vector.
 
     Parameters
     ----------
-    found: centres (C, d) of length 1, starts (C + 1,), rows (n,) by cell, matrix (n, d), sorted (n,) rows in order,
+    arrays: centres (C, d) of length 1, starts (C + 1,), rows (n,) by cell, matrix (n, d), sorted (n,) rows in order,
     places (n,) of these in `rows`, depth (1,).
     """
 
-    def __init__(self, found: dict[str, NDArray[Any]]) -> None:
-        self.centres: Floats = found["centres"]
-        self.starts: Rows = np.array(found["starts"])
-        self.rows: NDArray[np.uint32] = found["rows"]
-        self.matrix: Floats = found["matrix"]
-        self.sorted: NDArray[np.uint32] = found["sorted"]
-        self.places: NDArray[np.uint32] = found["places"]
-        self.depth = int(found["depth"][0])
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.centres: Floats = arrays["centres"]
+        self.starts: Rows = np.array(arrays["starts"])
+        self.rows: NDArray[np.uint32] = arrays["rows"]
+        self.matrix: Floats = arrays["matrix"]
+        self.sorted: NDArray[np.uint32] = arrays["sorted"]
+        self.places: NDArray[np.uint32] = arrays["places"]
+        self.depth = int(arrays["depth"][0])
         self._open: dict[int, tuple[Any, NDArray[np.bool_], Rows]] = {}
 
     def search(self, vector: Floats, k: int, mask: NDArray[np.bool_] | None) -> tuple[Rows, Floats]:
@@ -66,8 +66,8 @@ class Cells:
             scores = np.concatenate([self.matrix[a:b] @ vector for a, b in spans])
             rows = np.concatenate([self.rows[a:b] for a, b in spans]).astype(np.int64)
             if mask is not None:
-                kept = mask[rows]
-                rows, scores = rows[kept], scores[kept]
+                seen = mask[rows]
+                rows, scores = rows[seen], scores[seen]
             return rows, scores
         near = near[sizes[near] > 0]
         places = _ranges(self.starts[near], self.starts[near + 1])
@@ -102,19 +102,19 @@ class Cells:
         for c in np.flatnonzero(np.diff(starts) < np.diff(self.starts)) if len(centres) > 1 else ():
             a, b = self.starts[c], self.starts[c + 1]
             centres[c] = _unit(self.matrix[a:b][stays[a:b]].sum(0, keepdims=True))[0]
-        kept = np.flatnonzero(stays)
-        return Layout(centres, starts, self.rows[kept].astype(np.int64), self.depth), kept
+        left = np.flatnonzero(stays)
+        return Layout(centres, starts, self.rows[left].astype(np.int64), self.depth), left
 
     def _let_through(self, mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Rows]:
-        """Which places a mask lets through, and how many in each cell; kept for the last few masks."""
-        kept = self._open.get(id(mask))
-        if kept is None or kept[0] is not mask:
+        """Which places a mask lets through, and how many in each cell; cached for the last few masks."""
+        open_cells = self._open.get(id(mask))
+        if open_cells is None or open_cells[0] is not mask:
             let = mask[self.rows]
             sums = np.concatenate([[0], np.cumsum(let)])
             if len(self._open) >= 16:
                 self._open.clear()
-            kept = self._open[id(mask)] = (mask, let, np.diff(sums[self.starts]))
-        return kept[1], kept[2]
+            open_cells = self._open[id(mask)] = (mask, let, np.diff(sums[self.starts]))
+        return open_cells[1], open_cells[2]
 
 
 class Layout(NamedTuple):
@@ -128,9 +128,9 @@ class Layout(NamedTuple):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays of `Cells`, but for the matrix."""
         order = np.argsort(self.rows)
-        told: dict[str, NDArray[Any]] = {"rows": self.rows, "sorted": self.rows[order], "places": order}
-        told = {name: array.astype(np.uint32) for name, array in told.items()}
-        return told | {"centres": self.centres, "starts": self.starts, "depth": np.array([self.depth])}
+        out: dict[str, NDArray[Any]] = {"rows": self.rows, "sorted": self.rows[order], "places": order}
+        out = {name: array.astype(np.uint32) for name, array in out.items()}
+        return out | {"centres": self.centres, "starts": self.starts, "depth": np.array([self.depth])}
 
 
 def arrange(blocks: Blocks, count: int, seed: int = 0) -> Layout:
@@ -159,9 +159,9 @@ def arrange(blocks: Blocks, count: int, seed: int = 0) -> Layout:
     top = _unit(np.stack([p.mean(0) for p in parts_of]))
     rows = np.empty(count, np.int64)
     cell = np.empty(count, np.int64)
-    asked = sample[rng.permutation(len(sample))[:_ASKED]]
-    noise = rng.standard_normal(asked.shape).astype(np.float32)
-    queries = _unit(asked + _NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True))
+    probes = sample[rng.permutation(len(sample))[:_PROBES]]
+    noise = rng.standard_normal(probes.shape).astype(np.float32)
+    queries = _unit(probes + _NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True))
     best = np.full((len(queries), 10), -2.0, np.float32)
     home = np.zeros((len(queries), 10), np.int64)
     done = 0
@@ -232,6 +232,6 @@ def _unit(rows: Floats) -> Floats:
 
 
 def _ranges(starts: Rows, ends: Rows) -> Rows:
-    """The numbers from each start up to its end, one after the other."""
+    """The numbers from each start up to its end, in a row."""
     sizes = ends - starts
     return np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes) + np.arange(sizes.sum())

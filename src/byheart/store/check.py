@@ -30,8 +30,8 @@ def check(db: Database, folder: Folder) -> list[str]:
 def rebuild(db: Database) -> None:
     """Write the table of engrams and the full-text index anew from the event log, and let go of the index files."""
     with db.transaction():
-        told = events.replay(db)
-        events.refill(db, {row: engram for row, (engram, _) in told.items()})
+        state = events.replay(db)
+        events.refill(db, {row: engram for row, (engram, _) in state.items()})
         db.execute("INSERT INTO words (words) VALUES ('rebuild')")
         history.set_setting(db, KEY, [])
         db.execute("INSERT INTO events (kind, at) VALUES ('rebuilt', ?)", (events.now(),))
@@ -50,16 +50,18 @@ def _pages(db: Database) -> list[str]:
 def _log(db: Database) -> list[str]:
     """The event log against the table of engrams and the vectors."""
     faults: list[str] = []
-    told = events.replay(db)
+    state = events.replay(db)
     rows = dict(db.rows("SELECT row, id FROM engrams ORDER BY row"))
     held = dict(zip(rows, events.select(db, "1", ()), strict=True))
-    for row, (engram, _) in told.items():
+    for row, (engram, _) in state.items():
         if row not in held:
             faults.append(f"engram {engram.id} is in the log but not in the table; run byheart store rebuild")
         elif held[row] != engram:
             faults.append(f"engram {engram.id} differs from the log; run byheart store rebuild")
     faults += [
-        f"engram {rows[r]} is in the table but not in the log; run byheart store rebuild" for r in rows if r not in told
+        f"engram {rows[r]} is in the table but not in the log; run byheart store rebuild"
+        for r in rows
+        if r not in state
     ]
     dimension = history.setting(db, "dimension")
     sums: dict[int, int] = {}
@@ -67,7 +69,7 @@ def _log(db: Database) -> list[str]:
         sums[row] = zlib.crc32(blob)
         if len(blob) != 4 * (dimension or 0) or not np.isfinite(np.frombuffer(blob, np.float32)).all():
             faults.append(f"the vector of engram {rows.get(row, row)} is malformed; forget and remember it again")
-    for row, (engram, expected) in told.items():
+    for row, (engram, expected) in state.items():
         if sums.get(row) != expected:
             faults.append(f"the vector of engram {engram.id} is missing or altered; forget and remember it again")
     return faults

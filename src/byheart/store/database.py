@@ -20,7 +20,7 @@ _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Database:
-    """A connection to `memory.db` that any thread may use, one at a time.
+    """A connection to `memory.db` that any thread may use, one thread at a time.
 
     Write-ahead log with `synchronous=FULL`: a commit returns once its bytes are on the disk.
     `secure_delete` overwrites what is deleted; temporary tables stay in memory, so that no content
@@ -73,7 +73,7 @@ class Database:
             ours, form, tables = self.rows(
                 "SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_master)"
                 " FROM pragma_application_id AS a, pragma_user_version AS v"
-            )[0]  # in one statement: another process may be making the tables
+            )[0]  # a single statement: another process may be making the tables
         except Damaged as error:
             raise BadInput(f"{self.path} is not a memory's database; give another folder") from error
         if ours == 0 and form == 0 and tables == 0:
@@ -88,7 +88,7 @@ class Database:
         return False
 
     def _renew(self) -> None:
-        """Bring a folder of an earlier format to this one, all or nothing."""
+        """Bring a folder of an earlier format to this format, all or nothing."""
         if self.value("PRAGMA user_version") == FORMAT:
             return
         with self.transaction():
@@ -110,12 +110,12 @@ class Database:
                 time.sleep(0.01)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Run one statement."""
+        """Run a statement."""
         with self._guard():
             return self._link.execute(sql, values)
 
     def executemany(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        """Run one statement for many rows."""
+        """Run a statement for many rows."""
         with self._guard():
             self._link.executemany(sql, values)
 
@@ -132,15 +132,15 @@ class Database:
 
     def among(self, sql: str, keys: Sequence[Any], more: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query whose `IN ({})` is filled with `keys`, in portions; `more` values follow the keys."""
-        found: list[tuple[Any, ...]] = []
+        rows: list[tuple[Any, ...]] = []
         for start in range(0, len(keys), 500):
             part = keys[start : start + 500]
-            found += self.rows(sql.format(",".join("?" * len(part))), [*part, *more])
-        return found
+            rows += self.rows(sql.format(",".join("?" * len(part))), [*part, *more])
+        return rows
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. An inner transaction that raises is undone alone, if the outer one catches it."""
+        """All or nothing. An inner transaction that raises is undone alone, if the outer transaction catches it."""
         with self.lock:
             name = f"level{self._depth}"
             self.execute(f"SAVEPOINT {name}" if self._depth else "BEGIN IMMEDIATE")
@@ -165,7 +165,7 @@ class Database:
         return self._depth > 0
 
     def close(self) -> None:
-        """Close; the last one to close folds the write-ahead log into the database."""
+        """Close; the last connection to close folds the write-ahead log into the database."""
         with self.lock:
             self._link.close()
 

@@ -28,23 +28,23 @@ def erase(db: Database, ids: Sequence[str]) -> None:
     """
     with db.transaction():
         ids = list(dict.fromkeys(ids))
-        found = db.among("SELECT id, row, text, question, answer FROM engrams WHERE id IN ({})", ids)
+        stored = db.among("SELECT id, row, text, question, answer FROM engrams WHERE id IN ({})", ids)
         gone = {i for (i,) in db.among("SELECT engram FROM events WHERE kind = 'erased' AND engram IN ({})", ids)}
         for i in ids:
-            if i not in gone and i not in {f[0] for f in found}:
+            if i not in gone and i not in {f[0] for f in stored}:
                 raise Unknown(f"no engram {i!r} in {db.path.parent}, so it cannot be erased (list them: byheart list)")
-        if not found:
+        if not stored:
             return
-        keys = [(f[0],) for f in found]
-        rows = [(f[1],) for f in found]
+        keys = [(f[0],) for f in stored]
+        rows = [(f[1],) for f in stored]
         items = [r for key in keys for r in db.rows("SELECT id, payload FROM items WHERE engram = ?", key)]
-        told = {s for f in found for s in f[2:] if s} | {from_json(p)["answer"] for _, p in items}
+        texts = {s for f in stored for s in f[2:] if s} | {from_json(p)["answer"] for _, p in items}
         db.executemany("DELETE FROM results WHERE item = ?", [(i,) for i, _ in items])
         for table in ("results", "lessons", "items"):
             db.executemany(f"DELETE FROM {table} WHERE engram = ?", keys)
         for table in ("vectors", "events", "engrams"):
             db.executemany(f"DELETE FROM {table} WHERE row = ?", rows)
-        empty_details(db, [t for t in told if len(t) >= SHORT])
+        empty_details(db, [t for t in texts if len(t) >= SHORT])
         history.unlearn(db)
         db.execute("INSERT INTO words (words) VALUES ('rebuild')")
         history.set_setting(db, GONE, sorted({*history.setting(db, GONE, []), *(r for (r,) in rows)}))
@@ -79,9 +79,9 @@ def _checkpoint(db: Database) -> None:
         raise Busy(f"another process is reading {db.path}; close it, then open the memory again to drop old bytes")
 
 
-def empty_details(db: Link, told: list[str]) -> None:
+def empty_details(db: Link, texts: list[str]) -> None:
     """Take away the details of results that quote what is being erased (a model's words, say)."""
-    low = [t.casefold() for t in told]
+    low = [t.casefold() for t in texts]
     changed: list[tuple[str, int]] = []
     for place, payload in db.rows("SELECT place, payload FROM results"):
         result = from_json(payload)

@@ -73,8 +73,8 @@ def blobs(vectors: Any, count: int, dimension: int | None) -> list[bytes] | None
 def digest(engram: Engram) -> bytes:
     """What makes two engrams the same: text, source, owner, question and answer; key and speaker; when it holds.
 
-    A fact of a key is the same whenever it is told. What is said under no key is another thing from another time on or
-    until another, and what somebody says at another time.
+    A fact with a key is the same at whatever time it is added. Without a key, two engrams differ that begin or end to
+    hold at different times, and so do those that a speaker says at different times.
     """
     parts: list[Any] = [engram.text, engram.source, engram.owner, engram.question, engram.answer]
     more = [engram.key, engram.speaker, engram.at if engram.speaker is not None else None]
@@ -83,7 +83,7 @@ def digest(engram: Engram) -> bytes:
 
 
 def insert(db: Database, engrams: Sequence[Engram], vectors: list[bytes] | None) -> list[Engram]:
-    """Add engrams in one transaction; what is there already (and active) is returned in its stead."""
+    """Add engrams in a transaction; for an engram that is there already (and active), the stored engram is returned."""
     payloads = [payload(e) for e in engrams]
     digests = [digest(e) for e in engrams]
     spans = [(seconds(e.valid_from), seconds(e.valid_to)) for e in engrams]
@@ -117,9 +117,9 @@ def insert(db: Database, engrams: Sequence[Engram], vectors: list[bytes] | None)
         db.executemany("INSERT INTO vectors (row, vector) VALUES (?, ?)", stored)
         result = list(engrams)
         if merged:
-            found = _merge(db, engrams, merged, vectors)
+            present = _merge(db, engrams, merged, vectors)
             for i, row in merged:
-                result[i] = found[row]
+                result[i] = present[row]
         return result
 
 
@@ -128,18 +128,18 @@ def _merge(
 ) -> dict[int, Engram]:
     """Join the forms of repeated content into what is stored, and keep a vector it lacked."""
     rows = sorted({row for _, row in merged})
-    found = {r[0]: _engram(r[1:]) for r in db.among(f"SELECT row, {FIELDS} FROM engrams WHERE row IN ({{}})", rows)}
+    stored = {r[0]: _engram(r[1:]) for r in db.among(f"SELECT row, {FIELDS} FROM engrams WHERE row IN ({{}})", rows)}
     embedded = {r[0] for r in db.among("SELECT row FROM vectors WHERE row IN ({})", rows)}
     for i, row in merged:
-        forms = tuple(f for f in _FORMS if f in found[row].forms or f in engrams[i].forms)
-        if forms != found[row].forms:
-            found[row] = change(db, [found[row].id], {"forms": forms})[0]
+        forms = tuple(f for f in _FORMS if f in stored[row].forms or f in engrams[i].forms)
+        if forms != stored[row].forms:
+            stored[row] = change(db, [stored[row].id], {"forms": forms})[0]
         if vectors and row not in embedded:
             embedded.add(row)
             db.execute("INSERT INTO vectors (row, vector) VALUES (?, ?)", (row, vectors[i]))
-            told = json.dumps({"vector": zlib.crc32(vectors[i])})
-            db.execute(_EVENT, ("vector", row, found[row].id, now(), told))
-    return found
+            detail = json.dumps({"vector": zlib.crc32(vectors[i])})
+            db.execute(_EVENT, ("vector", row, stored[row].id, now(), detail))
+    return stored
 
 
 def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[Engram]:
@@ -169,16 +169,16 @@ def change(db: Database, ids: Sequence[str], changes: dict[str, Any]) -> list[En
 
 
 def fetch(db: Database, ids: Sequence[str]) -> list[Engram]:
-    """Engrams in the order asked for; `Unknown` names the first that is not there."""
+    """Engrams in the order of the ids; `Unknown` names the first that is not there."""
     return ordered(find(db, ids), ids, str(db.path.parent))
 
 
-def ordered(found: dict[str, Engram], ids: Sequence[str], place: str) -> list[Engram]:
-    """What was found in the order asked for; `Unknown` names the first that is not there."""
+def ordered(engrams: dict[str, Engram], ids: Sequence[str], place: str) -> list[Engram]:
+    """Engrams by id in the order of the ids; `Unknown` names the first that is not there."""
     for i in ids:
-        if i not in found:
+        if i not in engrams:
             raise Unknown(f"no engram {i!r} in {place}; it may have been forgotten (list them: byheart list)")
-    return [found[i] for i in ids]
+    return [engrams[i] for i in ids]
 
 
 def find(db: Database, ids: Sequence[str]) -> dict[str, Engram]:
@@ -189,10 +189,10 @@ def find(db: Database, ids: Sequence[str]) -> dict[str, Engram]:
 
 def brief(db: Database, ids: Sequence[str]) -> dict[str, Brief]:
     """Source, position, speaker, length and whether it asks, of each engram that is there."""
-    told = db.among(
+    rows = db.among(
         "SELECT id, source, position, speaker, length(text), instr(text, '?') > 0 FROM engrams WHERE id IN ({})", ids
     )
-    return {i: Brief(source, position, speaker, size, bool(asks)) for i, source, position, speaker, size, asks in told}
+    return {i: Brief(source, position, speaker, size, bool(asks)) for i, source, position, speaker, size, asks in rows}
 
 
 def select(db: Database, condition: str, values: Sequence[Any]) -> list[Engram]:
@@ -205,13 +205,13 @@ def replay(db: Link) -> dict[int, tuple[Engram, int | None]]:
     state: dict[int, dict[str, Any]] = {}
     sums: dict[int, int | None] = {}
     for kind, row, payload in db.rows("SELECT kind, row, payload FROM events WHERE row IS NOT NULL ORDER BY seq"):
-        told = from_json(payload)
+        content = from_json(payload)
         if kind == "added":
-            state[row], sums[row] = told["engram"], told.get("vector")
+            state[row], sums[row] = content["engram"], content.get("vector")
         elif kind == "changed" and row in state:
-            state[row].update(told)
+            state[row].update(content)
         elif kind == "vector" and row in state:
-            sums[row] = told["vector"]
+            sums[row] = content["vector"]
     return {row: (Engram(**fields), sums[row]) for row, fields in state.items()}
 
 
@@ -225,18 +225,18 @@ def refill(db: Database, engrams: dict[int, Engram]) -> None:
 
 
 def payload(engram: Engram) -> str:
-    """An engram as JSON; `BadInput` for what cannot be kept: no words, NUL characters, lone surrogates."""
+    """An engram as JSON; `BadInput` for what cannot be stored: no words, NUL characters, lone surrogates."""
     try:
-        told = engram.model_dump_json()
+        text = engram.model_dump_json()
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         raise BadInput(f"engram {engram.id!r} cannot be stored: {error}; give plain text and JSON values") from error
-    if "\\u0000" in told:
+    if "\\u0000" in text:
         for name in ("id", "text", "source", "speaker", "owner", "question", "answer", "key"):
             if "\0" in (getattr(engram, name) or ""):
                 raise BadInput(f"the {name} of engram {engram.id!r} holds a NUL character; give text, not bytes")
     if not engram.text.strip():
         raise BadInput(f"engram {engram.id!r} has an empty text; give it some words")
-    return told
+    return text
 
 
 def _columns(e: Engram) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Which engrams may be found: by state, by the time they hold for, by equality of fields."""
+"""Which engrams a search may return: by state, by the time they hold for, by equality of fields."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _COLUMNS = set(Engram.model_fields) - {"forms", "metadata"}
 _KEPT = 16
 _EVER = 9e99
 _PAST = "instr(forms, 'text') > 0 AND state = 'superseded' AND ends IS NOT NULL"
-_SAID = "key IS NOT NULL AND instr(forms, 'text') > 0 AND state IN ('active', 'superseded')"
+_STATED = "key IS NOT NULL AND instr(forms, 'text') > 0 AND state IN ('active', 'superseded')"
 
 
 class Filters:
-    """Masks over rows, kept until something changes and then mended for what changed.
+    """Masks over rows, cached until something changes and then updated for what changed.
 
     A byte or two for each engram, and sixteen more where any engram is bound to a time.
     """
@@ -34,15 +34,15 @@ class Filters:
 
     @property
     def keyed(self) -> bool:
-        """Whether any engram that was ever told has a key."""
-        return self._said is not None
+        """Whether any engram, past ones included, has a key."""
+        return self._stated is not None
 
     def clear(self) -> None:
         """Forget everything; `load` must follow."""
         self._last = 0
         self._live: Mask = np.zeros(0, np.bool_)
         self._past: dict[int, None] = {}
-        self._said: Mask | None = None
+        self._stated: Mask | None = None
         self._spans: NDArray[np.float64] | None = None
         self._where: dict[str, tuple[str, list[Any], Mask]] = {}
         self._made: dict[str, tuple[float, Mask | None, Mask | None]] = {}
@@ -55,21 +55,21 @@ class Filters:
         self._live[gone[gone <= last]] = False
         self._live[[r for (r,) in self._db.rows("SELECT row FROM engrams WHERE live = 0")]] = False
         self._past = dict.fromkeys(r for (r,) in self._db.rows(f"SELECT row FROM engrams WHERE live = 0 AND {_PAST}"))
-        said = [r for (r,) in self._db.rows(f"SELECT row FROM engrams WHERE {_SAID}")]
-        if said:
-            self._said = np.zeros(last + 1, np.bool_)
-            self._said[said] = True
+        stated = [r for (r,) in self._db.rows(f"SELECT row FROM engrams WHERE {_STATED}")]
+        if stated:
+            self._stated = np.zeros(last + 1, np.bool_)
+            self._stated[stated] = True
         timed = self._db.rows("SELECT row, starts, ends FROM engrams WHERE starts IS NOT NULL OR ends IS NOT NULL")
         self._bind(timed)
 
     def extend(self, last: int) -> None:
-        """Make room for rows up to `last` and some more; `mend` must be told of those that are new."""
+        """Make room for rows up to `last` and some more; new rows must be given to `mend`."""
         self._last = max(self._last, last)
         if last >= len(self._live):
             more = last + 1 - len(self._live) + len(self._live) // 16
             self._live = np.concatenate([self._live, np.zeros(more, np.bool_)])
-            if self._said is not None:
-                self._said = np.concatenate([self._said, np.zeros(more, np.bool_)])
+            if self._stated is not None:
+                self._stated = np.concatenate([self._stated, np.zeros(more, np.bool_)])
             if self._spans is not None:
                 self._spans = np.concatenate([self._spans, np.tile([[-_EVER], [_EVER]], more)], 1)
             for key, (condition, values, mask) in self._where.items():
@@ -81,13 +81,13 @@ class Filters:
             return
         self._made.clear()
         timed = []
-        among = f"SELECT row, live, {_PAST}, {_SAID}, starts, ends FROM engrams WHERE row IN ({{}})"
-        for row, live, past, said, starts, ends in self._db.among(among, rows):
+        among = f"SELECT row, live, {_PAST}, {_STATED}, starts, ends FROM engrams WHERE row IN ({{}})"
+        for row, live, past, stated, starts, ends in self._db.among(among, rows):
             self._live[row] = live
-            if said and self._said is None:
-                self._said = np.zeros(len(self._live), np.bool_)
-            if self._said is not None:
-                self._said[row] = bool(said)
+            if stated and self._stated is None:
+                self._stated = np.zeros(len(self._live), np.bool_)
+            if self._stated is not None:
+                self._stated[row] = bool(stated)
             self._past.pop(row, None)
             if past and not live:
                 self._past[row] = None
@@ -102,7 +102,7 @@ class Filters:
             mask[[r for (r,) in chosen]] = True
 
     def masks(self, at: str | None, where: Where) -> tuple[Mask | None, Mask | None]:
-        """The rows that may be found (None: all), and these with the wordings of facts (None: there are no others)."""
+        """The rows that a search may return (None: all), and these with other wordings of facts (None: no others)."""
         moment = time.time() if at is None else seconds(at) or 0.0
         key = repr((at and moment, sorted((where or {}).items(), key=lambda pair: pair[0])))
         until, made, more = self._made.get(key, (-_EVER, None, None))
@@ -120,15 +120,15 @@ class Filters:
                 until = min(starts[starts > moment].min(initial=_EVER), ends[ends > moment].min(initial=_EVER))
         if where:
             mask = mask & self._chosen(where)
-        found = None if mask[1 : self._last + 1].all() else mask.copy() if mask is self._live else mask
+        seen = None if mask[1 : self._last + 1].all() else mask.copy() if mask is self._live else mask
         every = None
-        if found is not None and self._said is not None:
-            said = self._said & self._chosen(where) if where else self._said
-            every = found | said if (said & ~found).any() else None
+        if seen is not None and self._stated is not None:
+            stated = self._stated & self._chosen(where) if where else self._stated
+            every = seen | stated if (stated & ~seen).any() else None
         if len(self._made) >= _KEPT:
             self._made.clear()
-        self._made[key] = (until, found, every)
-        return found, every
+        self._made[key] = (until, seen, every)
+        return seen, every
 
     def _bind(self, timed: list[tuple[int, float | None, float | None]]) -> None:
         if timed and self._spans is None:
@@ -142,10 +142,10 @@ class Filters:
         key = repr(sorted(where.items(), key=lambda pair: pair[0]))
         if key not in self._where:
             condition, values = equal(where)
-            told = self._db.value(f"SELECT group_concat(e.row) FROM engrams AS e WHERE {condition}", values)
+            rows = self._db.value(f"SELECT group_concat(e.row) FROM engrams AS e WHERE {condition}", values)
             mask = np.zeros(len(self._live), np.bool_)
-            if told:
-                mask[np.fromstring(told, np.int64, sep=",")] = True
+            if rows:
+                mask[np.fromstring(rows, np.int64, sep=",")] = True
             if len(self._where) >= _KEPT:
                 self._where.clear()
             self._where[key] = (condition, values, mask)
@@ -175,9 +175,9 @@ def equal(where: dict[str, Any]) -> tuple[str, list[Any]]:
     values: list[Any] = []
     for key, value in where.items():
         if isinstance(value, tuple):
-            told = [equal({key: one}) for one in value]
-            parts.append(f"({' OR '.join(t for t, _ in told) or 'false'})")
-            values += [v for _, some in told for v in some]
+            conditions = [equal({key: single}) for single in value]
+            parts.append(f"({' OR '.join(t for t, _ in conditions) or 'false'})")
+            values += [v for _, some in conditions for v in some]
             continue
         if not (value is None or isinstance(value, str | int | float)) or key in ("forms", "metadata"):
             raise BadInput(f"where={{{key!r}: {value!r}}}: give one value for a field or a metadata key")

@@ -16,7 +16,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 NAMESPACES = "namespaces"
 MEMORIES = ("memory.db", "store.json")
-"""Files of which one stands in every folder that holds a memory."""
+"""The files that mark a folder as a memory; each memory has at least one."""
 
 
 def within(path: str | Path, namespace: str | None) -> Path:
@@ -31,20 +31,20 @@ def within(path: str | Path, namespace: str | None) -> Path:
     if not namespace.strip():
         raise BadInput(f"namespace={namespace!r} is empty; give a user's name, or none")
     try:
-        told = namespace.encode()
+        encoded = namespace.encode()
     except UnicodeEncodeError as error:
         raise BadInput(f"namespace={namespace!r} has a lone surrogate; decode it as UTF-8") from error
-    name = "".join(chr(b) if chr(b) in _PLAIN else f"%{b:02X}" for b in told)
+    name = "".join(chr(b) if chr(b) in _PLAIN else f"%{b:02X}" for b in encoded)
     if len(name) > 255:
-        raise BadInput(f"namespace {namespace[:40]!r}... is too long; give one of {255 // 3} bytes at most")
+        raise BadInput(f"namespace {namespace[:40]!r}... is too long; give a name of {255 // 3} bytes at most")
     return home / NAMESPACES / name
 
 
 def namespaces(path: str | Path) -> list[str]:
     """The names of the namespaces below a folder, in alphabetical order."""
     home = Path(path).expanduser() / NAMESPACES
-    found = [p.name for p in home.iterdir() if any((p / n).exists() for n in MEMORIES)] if home.is_dir() else []
-    return sorted(unquote(name) for name in found)
+    names = [p.name for p in home.iterdir() if any((p / n).exists() for n in MEMORIES)] if home.is_dir() else []
+    return sorted(unquote(name) for name in names)
 
 
 def files(home: Path) -> list[Path]:
@@ -111,7 +111,7 @@ class Folder:
     def holder(self) -> tuple[int, str] | None:
         """Process id and verb last written to the lock file; None when it is empty."""
         try:
-            told = json.loads((self.path / "lock").read_bytes())
-            return int(told["pid"]), str(told["verb"])
+            lock = json.loads((self.path / "lock").read_bytes())
+            return int(lock["pid"]), str(lock["verb"])
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -19,7 +19,7 @@ _USED = "SELECT payload FROM results WHERE item IN ({}) AND version = '' AND exa
 
 
 def put_version(db: Link, version: Version) -> None:
-    """Write a version, or overwrite the one with its id in place."""
+    """Write a version, or overwrite the version with its id in place."""
     db.execute(
         "INSERT INTO versions (id, payload) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET payload = excluded.payload",
         (version.id, version.to_json()),
@@ -32,7 +32,7 @@ def versions(db: Link) -> list[Version]:
 
 
 def version(db: Link, name: str) -> Version:
-    """The version with this id, or the only one whose id starts with it."""
+    """The version with this id, or the only version whose id starts with it."""
     known = {v.id: v for v in versions(db)}
     if name in known:
         return known[name]
@@ -45,7 +45,7 @@ def version(db: Link, name: str) -> Version:
 
 
 def put_items(db: Link, version: str | None, items: Iterable[Item]) -> None:
-    """Store exam questions; one with a known id replaces it."""
+    """Store exam questions; a known id is replaced."""
     db.executemany(
         "INSERT INTO items (id, version, engram, payload) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
         " version = excluded.version, engram = excluded.engram, payload = excluded.payload",
@@ -81,8 +81,8 @@ def put_results(db: Link, version: str | None, results: Iterable[Result]) -> Non
     for r in results:
         if not math.isfinite(r.value):
             raise BadInput(f"the result of item {r.item!r} in exam {r.exam!r} is {r.value}; give a finite number")
-        told = r.model_copy(update={"version": version or r.version})
-        rows.append((told.version or "", r.exam, r.item, r.seed, r.engram, told.to_json()))
+        result = r.model_copy(update={"version": version or r.version})
+        rows.append((result.version or "", r.exam, r.item, r.seed, r.engram, result.to_json()))
     db.executemany(
         "INSERT INTO results (version, exam, item, seed, engram, payload) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (version, exam, item, seed) DO UPDATE SET engram = excluded.engram, payload = excluded.payload",
@@ -104,11 +104,11 @@ def use(db: Link, times: Mapping[str, int], at: str) -> None:
     """Count uses of engrams; each is a result of the exam "used" without a version."""
     known = {r.item: r for (p,) in db.among(_USED, list(times)) if (r := Result.model_validate_json(p))}
     there = {i for (i,) in db.among("SELECT id FROM engrams WHERE id IN ({})", list(times))}
-    told = []
+    rows = []
     for engram in sorted(there):
         count = times[engram] + (known[engram].value if engram in known else 0)
-        told.append(Result(exam="used", item=engram, engram=engram, value=count, detail={"last": at}))
-    put_results(db, None, told)
+        rows.append(Result(exam="used", item=engram, engram=engram, value=count, detail={"last": at}))
+    put_results(db, None, rows)
 
 
 def uses(db: Link) -> dict[str, tuple[int, str]]:
@@ -128,8 +128,8 @@ def certificates(db: Link) -> list[Certificate]:
 
 def setting(db: Link, key: str, default: Any = None) -> Any:
     """A setting's value, or the default when it was never set."""
-    told = db.value("SELECT value FROM settings WHERE key = ?", (key,))
-    return default if told is None else json.loads(told)
+    text = db.value("SELECT value FROM settings WHERE key = ?", (key,))
+    return default if text is None else json.loads(text)
 
 
 def set_setting(db: Link, key: str, value: Any) -> None:
@@ -141,5 +141,5 @@ def set_setting(db: Link, key: str, value: Any) -> None:
 
 
 def unlearn(db: Link) -> None:
-    """Drop what methods learned from use: it holds traces of what was asked and found, whatever is being erased."""
+    """Drop what methods learned from use: it holds traces of questions and hits, whatever is being erased."""
     db.execute("DELETE FROM settings WHERE key = ? OR key LIKE ?", (LEARNED, f"{LEARNED} %"))

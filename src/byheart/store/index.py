@@ -45,8 +45,8 @@ class Segment(NamedTuple):
     cells: Cells
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What the database keeps of it."""
+    def record(self) -> dict[str, Any]:
+        """The entry of this segment in the database."""
         return {"file": self.file, "last": self.last, "seq": self.seq, "crc": self.crc}
 
 
@@ -68,28 +68,28 @@ class Index:
     def held(self) -> list[Segment]:
         """The segments in force; those after a file that is missing or not whole are left out."""
         while True:
-            told = history.setting(self._db, KEY, [])
-            found: list[Segment] = []
+            records = history.setting(self._db, KEY, [])
+            segments: list[Segment] = []
             try:
-                for one in told:
-                    found.append(_open(self.folder, one))
-                return found
+                for record in records:
+                    segments.append(_open(self.folder, record))
+                return segments
             except (FileNotFoundError, Damaged):
-                if history.setting(self._db, KEY, []) == told:
-                    return found
+                if history.setting(self._db, KEY, []) == records:
+                    return segments
 
     def late(self, segments: Sequence[Segment]) -> list[int]:
         """Rows that were given their vector after their segment was begun."""
         if not segments:
             return []
-        told = self._db.rows(
+        rows = self._db.rows(
             "SELECT row, max(seq) FROM events WHERE kind = 'vector' AND row <= ? GROUP BY row", (segments[-1].last,)
         )
         ends = [s.last for s in segments]
-        return [row for row, seq in told if seq > segments[int(np.searchsorted(ends, row))].seq]
+        return [row for row, seq in rows if seq > segments[int(np.searchsorted(ends, row))].seq]
 
     def fold(self, tokens: Tokens, new: int, *, least: int | None = None) -> bool:
-        """Put the `new` engrams that are in no segment into one, unless they are few; whether segments may differ.
+        """Put the `new` engrams outside segments into a segment, unless they are few; true if segments may differ.
 
         Waits for another process that is at it where much is to be done. Without room on the disk or leave to
         write there it does nothing: queries then search in memory.
@@ -112,25 +112,25 @@ class Index:
         if not self.folder.exists():
             return
         with self._writing(self._db.patience):
-            kept: list[Segment] = []
+            left: list[Segment] = []
             held = self.held()
             for segment in held:
                 try:
-                    kept.append(self._without(segment, np.array(gone, np.int64)))
+                    left.append(self._without(segment, np.array(gone, np.int64)))
                 except OSError:
                     break
-            if [s.told for s in kept] != history.setting(self._db, KEY, []):
-                history.set_setting(self._db, KEY, [s.told for s in kept])
-            self._sweep(kept)
+            if [s.record for s in left] != history.setting(self._db, KEY, []):
+                history.set_setting(self._db, KEY, [s.record for s in left])
+            self._sweep(left)
 
     def faults(self) -> list[str]:
         """What is wrong with the files, in words."""
         wrong = []
-        for told in history.setting(self._db, KEY, []):
-            path = self.folder / _name(told["file"])
+        for record in history.setting(self._db, KEY, []):
+            path = self.folder / _name(record["file"])
             if not path.exists():
                 wrong.append(f"{path.name} is missing from {self.folder}; run byheart store rebuild")
-            elif arrays.checksum(path) != told["crc"]:
+            elif arrays.checksum(path) != record["crc"]:
                 wrong.append(f"{path.name} in {self.folder} is altered; run byheart store rebuild")
         return wrong
 
@@ -145,17 +145,17 @@ class Index:
         size = self._new(held)
         if size <= least:
             return
-        kept = list(held)
-        if len(self.late(kept)) > TAIL:
-            kept = []
-        while kept and len(kept[-1].words.docs) < _FACTOR * size:
-            size += len(kept.pop().words.docs)
+        left = list(held)
+        if len(self.late(left)) > TAIL:
+            left = []
+        while left and len(left[-1].words.docs) < _FACTOR * size:
+            size += len(left.pop().words.docs)
         self._sweep(held)
-        made = self._write(kept[-1].last if kept else 0, top, seq, tokens)
+        made = self._write(left[-1].last if left else 0, top, seq, tokens)
         with self._db.transaction():
             moved = self._db.value("SELECT 1 FROM events WHERE seq > ? AND kind IN ('erased', 'rebuilt')", (seq,))
             if not moved:
-                history.set_setting(self._db, KEY, [*(s.told for s in kept), made])
+                history.set_setting(self._db, KEY, [*(s.record for s in left), made])
         self._sweep(self.held())
 
     def _write(self, after: int, top: int, seq: int, tokens: Tokens) -> dict[str, Any]:
@@ -178,17 +178,17 @@ class Index:
         return self._put(words, layout, fill, top, seq)
 
     def _without(self, segment: Segment, gone: Rows) -> Segment:
-        """A segment, or one like it without some rows."""
+        """A segment, or its copy without some rows."""
         if not np.isin(segment.words.docs, gone).any() and not (segment.cells.find(gone) >= 0).any():
             return segment
-        found = arrays.open_file(self.folder / _name(segment.file))
-        words = postings.without(_part(found, "words."), gone)
+        arrays_by_name = arrays.open_file(self.folder / _name(segment.file))
+        words = postings.without(_part(arrays_by_name, "words."), gone)
         old = segment.cells
-        layout, kept = old.without(gone)
+        layout, left = old.without(gone)
 
         def fill(matrix: NDArray[np.float32]) -> None:
-            for i in range(0, len(kept), _VECTORS):
-                matrix[i : i + _VECTORS] = old.matrix[kept[i : i + _VECTORS]]
+            for i in range(0, len(left), _VECTORS):
+                matrix[i : i + _VECTORS] = old.matrix[left[i : i + _VECTORS]]
 
         return _open(self.folder, self._put(words, layout, fill, segment.last, segment.seq))
 
@@ -203,11 +203,11 @@ class Index:
         """Write a segment's file durably; gives what the database is to keep of it."""
         name = secrets.token_hex(8)
         fresh = self.folder / f".new-{name}"
-        told = {f"words.{n}": a for n, a in words.items()} | {f"vectors.{n}": a for n, a in layout.arrays().items()}
-        shapes = {n: (a.dtype.name, a.shape) for n, a in told.items()}
+        contents = {f"words.{n}": a for n, a in words.items()} | {f"vectors.{n}": a for n, a in layout.arrays().items()}
+        shapes = {n: (a.dtype.name, a.shape) for n, a in contents.items()}
         shape = (len(layout.rows), layout.centres.shape[1])
         made = arrays.create(fresh, shapes | {"vectors.matrix": ("float32", shape)})
-        for n, a in told.items():
+        for n, a in contents.items():
             made[n][...] = a
         fill(made["vectors.matrix"])
         del made
@@ -231,8 +231,8 @@ class Index:
             yield np.array([r for r, _ in part], np.int64), unit([v for _, v in part])
             after = part[-1][0]
 
-    def _sweep(self, kept: Sequence[Segment]) -> None:
-        names = {"lock", *(_name(s.file) for s in kept)}
+    def _sweep(self, segments: Sequence[Segment]) -> None:
+        names = {"lock", *(_name(s.file) for s in segments)}
         for path in self.folder.iterdir():
             if path.name not in names:
                 with suppress(FileNotFoundError):
@@ -240,7 +240,7 @@ class Index:
 
     @contextmanager
     def _writing(self, patience: float) -> Iterator[None]:
-        """Be the only one that writes here; `Busy` when another still is after so many seconds."""
+        """Be the only writer here; `Busy` when another still writes after so many seconds."""
         import fcntl
 
         self.folder.mkdir(exist_ok=True)
@@ -267,23 +267,23 @@ def files(folder: Path) -> list[Path]:
 
 
 def unit(blobs: Sequence[bytes]) -> NDArray[np.float32]:
-    """Stored vectors (n, d) scaled to length 1; one of zeros stays."""
+    """Stored vectors (n, d) scaled to length 1; a vector of zeros stays."""
     block = np.frombuffer(b"".join(blobs), np.float32).reshape(len(blobs), -1)
     length = np.linalg.norm(block, axis=1, keepdims=True)
     return np.divide(block, length, out=np.zeros_like(block), where=length > 0)
 
 
-def _open(folder: Path, told: dict[str, Any]) -> Segment:
-    path = folder / _name(told["file"])
-    found = arrays.open_file(path)
+def _open(folder: Path, record: dict[str, Any]) -> Segment:
+    path = folder / _name(record["file"])
+    contents = arrays.open_file(path)
     try:
-        return Segment(**told, words=Postings(_part(found, "words.")), cells=Cells(_part(found, "vectors.")))
+        return Segment(**record, words=Postings(_part(contents, "words.")), cells=Cells(_part(contents, "vectors.")))
     except KeyError as error:
         raise Damaged(f"{path} lacks {error}; delete it: it is made anew from the database") from error
 
 
-def _part(found: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}
+def _part(contents: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in contents.items() if name.startswith(prefix)}
 
 
 def _name(file: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class Link(Protocol):
-    """A connection that any thread may use, one at a time: SQLite's `Database` or PostgreSQL's `Server`."""
+    """A connection that any thread may use, one thread at a time: SQLite's `Database` or PostgreSQL's `Server`."""
 
     lock: Any
 

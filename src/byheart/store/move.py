@@ -1,4 +1,4 @@
-"""Moving a memory from one store to another, whole: killed midway and called again, it ends the same."""
+"""Moving a whole memory between stores: killed midway and called again, it ends the same."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TABLES = {
 
 
 def move(source: AnyStore, target: AnyStore, *, batch: int = 1000, progress: Progress | None = None) -> dict[str, Any]:
-    """Copy everything of a store into an empty one: the log in its order, with its times and ids, and all else.
+    """Copy everything of a store into an empty store: the log in its order, with its times and ids, and all else.
 
     The target is marked as unfinished until the copy has been checked: its own `check`, the number of
     rows and a digest of every table. The source may be read meanwhile and not written. What the
@@ -70,10 +70,10 @@ def move(source: AnyStore, target: AnyStore, *, batch: int = 1000, progress: Pro
                 target.db.execute("DELETE FROM settings WHERE key = ?", (key,))
                 target.db.execute("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
         target.settle()
-        found = _verify(source, target, batch, progress)
+        summed = _verify(source, target, batch, progress)
         target.db.execute("DELETE FROM settings WHERE key = ?", (MOVING,))
         target.dimension = target.setting("dimension")
-    return found
+    return summed
 
 
 def refuse_unfinished(store: AnyStore) -> None:
@@ -92,12 +92,12 @@ def refuse_missing(source: AnyStore, target: AnyStore, batch: int = 1000) -> Non
     """
     gone = {name for (name,) in target.db.rows("SELECT engram FROM events WHERE kind = 'erased'")}
 
-    def told(store: AnyStore) -> Iterator[tuple[Any, ...]]:
+    def log(store: AnyStore) -> Iterator[tuple[Any, ...]]:
         for rows in _pages(store, "events", batch):
             yield from (r[1:5] for r in rows if r[3] not in gone)
 
-    theirs = told(target)
-    for ours in told(source):
+    theirs = log(target)
+    for ours in log(source):
         if next(theirs, None) != ours:
             raise Conflict(
                 f"{source.place} holds what {target.place} does not ({ours[0]} {ours[2]} at {ours[3]}); nothing was "

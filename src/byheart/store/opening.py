@@ -21,7 +21,7 @@ def exists(path: str | Path) -> bool:
     return (home / "memory.db").exists() or (home / NAME).exists()
 
 
-def kept(folder: Folder) -> str | None:
+def address_of(folder: Folder) -> str | None:
     """The address that a folder names, without its password; None when it has its own database."""
     path = folder.path / NAME
     if not path.exists():
@@ -54,7 +54,7 @@ def open_store(folder: Folder | str | Path, address: str | None = None, **settin
     to the store: `dimension`, `patience`. Raises `BadInput` when the folder's engrams are elsewhere.
     """
     home = folder if isinstance(folder, Folder) else Folder(folder)
-    held = kept(home)
+    held = address_of(home)
     wanted = address or held
     if wanted is None:
         from byheart.store.sqlite import Store
@@ -62,16 +62,16 @@ def open_store(folder: Folder | str | Path, address: str | None = None, **settin
         return Store(home, **settings)
     from byheart.store.postgres.address import Address
 
-    told = Address.read(wanted)
-    if held is not None and Address.read(held).public != told.public:
-        raise BadInput(f"{home.path} keeps its engrams in {held}, not in {told.public}; open it without store=")
+    server = Address.read(wanted)
+    if held is not None and Address.read(held).public != server.public:
+        raise BadInput(f"{home.path} keeps its engrams in {held}, not in {server.public}; open it without store=")
     if held is None and home.database.exists():
         raise BadInput(
-            f"{home.path} keeps its engrams in {home.database.name}; move them: byheart store move '{told.public}'"
+            f"{home.path} keeps its engrams in {home.database.name}; move them: byheart store move '{server.public}'"
         )
     from byheart.store.postgres.store import PostgresStore
 
-    store = PostgresStore(told, home, **settings)
+    store = PostgresStore(server, home, **settings)
     if held is None:
-        point(home, told.public)
+        point(home, server.public)
     return store

@@ -20,15 +20,15 @@ class Postings:
 
     Parameters
     ----------
-    found: terms (bytes,) end to end in order, ends (T,) of each, starts (T + 1,) of its postings, rows (P,), times
+    arrays: terms (bytes,) end to end in order, ends (T,) of each, starts (T + 1,) of its postings, rows (P,), times
     (P,), docs (n,) rows in order, lengths (n,) words of each, names (bytes,) their ids end to end, stops (n,) of each.
     """
 
-    def __init__(self, found: dict[str, NDArray[Any]]) -> None:
-        self.docs, self.lengths = found["docs"], found["lengths"]
-        self._terms, self._ends, self._starts = found["terms"], found["ends"], found["starts"]
-        self._rows, self._times = found["rows"], found["times"]
-        self._names, self._stops = found["names"], found["stops"]
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.docs, self.lengths = arrays["docs"], arrays["lengths"]
+        self._terms, self._ends, self._starts = arrays["terms"], arrays["ends"], arrays["starts"]
+        self._rows, self._times = arrays["rows"], arrays["times"]
+        self._names, self._stops = arrays["names"], arrays["stops"]
 
     def names(self, rows: Rows) -> dict[int, str]:
         """The ids of those of these rows that are here."""
@@ -104,23 +104,23 @@ class Gathered:
         }
 
 
-def without(found: dict[str, NDArray[Any]], gone: Rows) -> dict[str, NDArray[Any]]:
+def without(arrays: dict[str, NDArray[Any]], gone: Rows) -> dict[str, NDArray[Any]]:
     """The arrays of `Postings` as if some rows had never been; words that only they had are gone too."""
-    kept = ~np.isin(found["rows"], gone)
-    starts = np.concatenate([[0], np.cumsum(kept)])[found["starts"]]
+    unhidden = ~np.isin(arrays["rows"], gone)
+    starts = np.concatenate([[0], np.cumsum(unhidden)])[arrays["starts"]]
     left = np.diff(starts) > 0
-    ends = found["ends"]
+    ends = arrays["ends"]
     sizes = np.diff(ends, prepend=0)
-    stays = ~np.isin(found["docs"], gone)
-    widths = np.diff(found["stops"], prepend=0)
+    stays = ~np.isin(arrays["docs"], gone)
+    widths = np.diff(arrays["stops"], prepend=0)
     return {
-        "terms": found["terms"][np.repeat(left, sizes)],
+        "terms": arrays["terms"][np.repeat(left, sizes)],
         "ends": np.cumsum(sizes[left], dtype=np.int64),
         "starts": np.concatenate([starts[:-1][left], starts[-1:]]),
-        "rows": found["rows"][kept],
-        "times": found["times"][kept],
-        "docs": found["docs"][stays],
-        "lengths": found["lengths"][stays],
-        "names": found["names"][np.repeat(stays, widths)],
+        "rows": arrays["rows"][unhidden],
+        "times": arrays["times"][unhidden],
+        "docs": arrays["docs"][stays],
+        "lengths": arrays["lengths"][stays],
+        "names": arrays["names"][np.repeat(stays, widths)],
         "stops": np.cumsum(widths[stays], dtype=np.int64),
     }

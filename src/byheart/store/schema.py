@@ -108,4 +108,4 @@ CHANGES = {
         "CREATE INDEX engrams_owner ON engrams (owner) WHERE owner IS NOT NULL",
     ),
 }
-"""What makes each format the next one."""
+"""The statements that turn each format into the next."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
 from byheart.store import history, wordings
-from byheart.store.bm25 import Asked, Ranker
+from byheart.store.bm25 import QueryWord, Ranker
 from byheart.store.cells import Cells
 from byheart.store.database import Database
 from byheart.store.filters import Filters, Mask, Where, condition
@@ -48,7 +48,7 @@ class Search:
         self._ranker = Ranker()
         self._tail = Tail(db, self._index, self._tokens, self._ranker, 0)
         self._ids: dict[str, int] = {}
-        self._asked: dict[str, Asked] = {}
+        self._query_words: dict[str, QueryWord] = {}
 
     def lexical(self, query: str, k: int, at: str | None, where: Where) -> list[Ranked]:
         """The k best by stemmed BM25 (k1 = 1.2, b = 0.75), best first, higher is better."""
@@ -56,39 +56,39 @@ class Search:
             self._refresh()
             self._tail.read_words()
             terms = dict.fromkeys(t for word in words(query)[:_TERMS] for t in self._tokens.of(word))
-            asked = [a for t in terms if (a := self._asked_for(t)) is not None]
+            query_words = [a for t in terms if (a := self._query_word(t)) is not None]
 
             def best(n: int, mask: Mask | None) -> tuple[Rows, NDArray[Any]]:
-                return self._ranker.best(asked, n, mask)
+                return self._ranker.best(query_words, n, mask)
 
-            return self._found(best, k, at, where)
+            return self._best_wordings(best, k, at, where)
 
     def dense(self, vector: Any, k: int, at: str | None, where: Where) -> list[Ranked]:
         """The k best by cosine, best first: exactly up to 16,384 engrams, above that as `Cells` tells."""
         with self._db.lock:
             self._refresh()
-            one = self._unit(vector)
-            if one is None or k < 1:
+            unit = self._unit(vector)
+            if unit is None or k < 1:
                 return []
 
             def best(n: int, mask: Mask | None) -> tuple[Rows, NDArray[Any]]:
-                found = [s.cells.search(one, n, mask) for s in self._segments]
-                found.append(self._tail.search(one, mask))
-                rows, scores = np.concatenate([r for r, _ in found]), np.concatenate([s for _, s in found])
+                parts = [s.cells.search(unit, n, mask) for s in self._segments]
+                parts.append(self._tail.search(unit, mask))
+                rows, scores = np.concatenate([r for r, _ in parts]), np.concatenate([s for _, s in parts])
                 if len(rows) > n:
                     edge = np.partition(scores, len(rows) - n)[len(rows) - n]
                     rows, scores = rows[scores >= edge], scores[scores >= edge]
                 order = np.lexsort((rows, -scores))[:n]
                 return rows[order], scores[order]
 
-            return self._found(best, k, at, where)
+            return self._best_wordings(best, k, at, where)
 
     def cosine(self, vector: Any, ids: list[str]) -> dict[str, float]:
         """The cosine of each of these engrams with a vector; those without a vector are left out."""
         with self._db.lock:
             self._refresh()
-            one = self._unit(vector)
-            if one is None or not ids:
+            unit = self._unit(vector)
+            if unit is None or not ids:
                 return {}
             known = self._rows_of(ids)
             rows = np.array(list(known.values()), np.int64)
@@ -98,7 +98,7 @@ class Search:
                 places = part.find(rows)
                 here = places >= 0
                 if here.any():
-                    scores[here] = part.matrix[places[here]] @ one
+                    scores[here] = part.matrix[places[here]] @ unit
             return {i: s for i, s in zip(known, scores.tolist(), strict=True) if s == s}
 
     def neighbours(self, ids: list[str], at: str | None, where: Where) -> dict[str, tuple[str, ...]]:
@@ -117,31 +117,31 @@ class Search:
             # a row past the mask is of an engram that another process has added since
             let = {row for _, row in pairs if shown is None or (row < len(shown) and shown[row])}
             names = self._names(np.array(list(let), np.int64))
-            for one, row in pairs:
+            for engram, row in pairs:
                 if row in names:
-                    near[known[one]].append(names[row])
+                    near[known[engram]].append(names[row])
             return {i: tuple(others) for i, others in near.items()}
 
     def saying(self, ids: list[str], phrase: str) -> set[str]:
         """Those of these engrams in whose text (or key in words) a phrase stands."""
         names = {row: i for i, row in self._rows_of(ids).items()}
-        told = f"SELECT row FROM engrams WHERE row IN ({{}}) AND instr({INDEXED}, ?) > 0"
-        return {names[row] for (row,) in self._db.among(told, list(names), [phrase])}
+        statement = f"SELECT row FROM engrams WHERE row IN ({{}}) AND instr({INDEXED}, ?) > 0"
+        return {names[row] for (row,) in self._db.among(statement, list(names), [phrase])}
 
     def keys(self, ids: list[str]) -> dict[str, str]:
-        """The key of each of these engrams that has one."""
+        """The key of each of these engrams that has a key."""
         self._refresh()
         if not self._filters.keyed:
             return {}
         names = {row: i for i, row in self._rows_of(ids).items()}
-        told = self._db.among("SELECT row, key FROM engrams WHERE row IN ({}) AND key IS NOT NULL", list(names))
-        return {names[row]: key for row, key in told}
+        rows = self._db.among("SELECT row, key FROM engrams WHERE row IN ({}) AND key IS NOT NULL", list(names))
+        return {names[row]: key for row, key in rows}
 
     def fold(self) -> None:
-        """Put what is in no index file into one."""
+        """Put engrams that are in no index file into an index file."""
         with self._db.lock:
             self._refresh()
-            self._asked.clear()
+            self._query_words.clear()
             last = self._db.value("SELECT max(row) FROM engrams") or 0
             if self._index.fold(self._tokens, last - self._tail.after, least=0):
                 self._reset()
@@ -156,25 +156,25 @@ class Search:
         seen = (self._db.value("SELECT max(seq) FROM events") or 0, self._db.rollbacks)
         if seen == self._seen:
             return
-        self._asked.clear()
-        told: list[tuple[str, int]] = []
+        self._query_words.clear()
+        fresh: list[tuple[str, int]] = []
         whole = self._seen[0] < 0 or seen[1] != self._seen[1] or seen[0] < self._seen[0]
         if not whole:
-            told = self._db.rows("SELECT kind, row FROM events WHERE seq > ? LIMIT ?", (self._seen[0], _FOLLOWED + 1))
-            whole = len(told) > _FOLLOWED or any(kind in ("erased", "rebuilt") for kind, _ in told)
+            fresh = self._db.rows("SELECT kind, row FROM events WHERE seq > ? LIMIT ?", (self._seen[0], _FOLLOWED + 1))
+            whole = len(fresh) > _FOLLOWED or any(kind in ("erased", "rebuilt") for kind, _ in fresh)
         last = self._db.value("SELECT max(row) FROM engrams") or 0
         if self._index.fold(self._tokens, last - self._tail.after):
             whole = True
         if whole:
             self._reset()
         else:
-            self._tail.late([row for kind, row in told if kind == "vector"])
+            self._tail.late([row for kind, row in fresh if kind == "vector"])
             self._tail.top = last
             self._filters.extend(last)
-            self._filters.mend(list(dict.fromkeys(row for kind, row in told if kind in ("added", "changed"))))
+            self._filters.mend(list(dict.fromkeys(row for kind, row in fresh if kind in ("added", "changed"))))
         self._seen = seen
 
-    def _found(
+    def _best_wordings(
         self, best: Callable[[int, Mask | None], tuple[Rows, NDArray[Any]]], k: int, at: str | None, where: Where
     ) -> list[Ranked]:
         """The k best rows that a search brings, by name; of a fact with a history by any of its wordings."""
@@ -190,31 +190,31 @@ class Search:
             known = {r: r for r in rows if shown[r]}
             return known | self._holding([r for r in rows if r not in known], at, where)
 
-        told = wordings.found(search, holding, k)
-        return self._named(np.array([r for r, _ in told], np.int64), np.array([s for _, s in told], np.float64))
+        ranked = wordings.best(search, holding, k)
+        return self._named(np.array([r for r, _ in ranked], np.int64), np.array([s for _, s in ranked], np.float64))
 
     def _holding(self, rows: Sequence[int], at: str | None, where: Where) -> dict[int, int]:
         """For each wording the row of the same key and owner that the filters let through."""
         of = {r: (key, owner) for r, key, owner in self._db.among(_LINE.format("e.row IN ({})"), rows)}
-        told, values = condition(at, where)
+        holds, values = condition(at, where)
         keys = list(dict.fromkeys(key for key, _ in of.values()))
-        line = _LINE.format(f"e.key IN ({{}}) AND {told}") + " ORDER BY e.row"
+        line = _LINE.format(f"e.key IN ({{}}) AND {holds}") + " ORDER BY e.row"
         now = {(key, owner): row for row, key, owner in self._db.among(line, keys, values)}
-        return {r: now[one] for r, one in of.items() if one in now}
+        return {r: now[wording] for r, wording in of.items() if wording in now}
 
-    def _asked_for(self, term: str) -> Asked | None:
-        """A word's postings, kept until something is added, up to four million of them."""
-        if term in self._asked:
-            return self._asked[term]
-        found = [p for s in self._segments if (p := s.words.get(term)) is not None]
-        found += [p for p in (self._tail.words(term),) if p is not None]
-        if not found:
+    def _query_word(self, term: str) -> QueryWord | None:
+        """A word's postings, cached until something is added, up to four million of them."""
+        if term in self._query_words:
+            return self._query_words[term]
+        postings = [p for s in self._segments if (p := s.words.get(term)) is not None]
+        postings += [p for p in (self._tail.words(term),) if p is not None]
+        if not postings:
             return None
-        rows, times = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
-        if sum(len(a.rows) for a in self._asked.values()) > _POSTINGS:
-            self._asked.clear()
-        self._asked[term] = self._ranker.asked(rows.astype(np.int64), times)
-        return self._asked[term]
+        rows, times = postings[0] if len(postings) == 1 else map(np.concatenate, zip(*postings, strict=True))
+        if sum(len(a.rows) for a in self._query_words.values()) > _POSTINGS:
+            self._query_words.clear()
+        self._query_words[term] = self._ranker.word(rows.astype(np.int64), times)
+        return self._query_words[term]
 
     def _reset(self) -> None:
         """Read anew what is known of the index files and of what is hidden."""
@@ -242,20 +242,20 @@ class Search:
         wide = max(m.shape[1] for m in parts)
         if not wide:
             return None
-        one = np.asarray(vector, np.float32).reshape(-1)
-        if len(one) != wide:
-            raise BadInput(f"the vector has {len(one)} dimensions, not {wide}; use this memory's embedder")
-        if not np.isfinite(one).all():
+        array = np.asarray(vector, np.float32).reshape(-1)
+        if len(array) != wide:
+            raise BadInput(f"the vector has {len(array)} dimensions, not {wide}; use this memory's embedder")
+        if not np.isfinite(array).all():
             raise BadInput("the query's vector holds NaN or infinity; check the embedder's output")
-        return unit([one.tobytes()])[0]
+        return unit([array.tobytes()])[0]
 
     def _named(self, rows: Rows, scores: NDArray[Any]) -> list[Ranked]:
-        """Rows with their ids; one that another process erased meanwhile is left out."""
+        """Rows with their ids; a row that another process erased meanwhile is left out."""
         names = self._names(rows)
         return [(names[r], s) for r, s in zip(rows.tolist(), scores.tolist(), strict=True) if r in names]
 
     def _names(self, rows: Rows) -> dict[int, str]:
-        """The ids of rows, which are remembered for what is asked next."""
+        """The ids of rows, cached for the next query."""
         names = {row: name for s in self._segments for row, name in s.words.names(rows).items()}
         newer = [r for r in rows.tolist() if r not in names] if len(names) < len(rows) else []
         if newer:
@@ -267,8 +267,8 @@ class Search:
 
     def _rows_of(self, ids: list[str]) -> dict[str, int]:
         unknown = [i for i in ids if i not in self._ids]
-        told = dict(self._db.among("SELECT id, row FROM engrams WHERE id IN ({})", unknown)) if unknown else {}
-        return {i: row for i in ids if (row := self._ids.get(i, told.get(i))) is not None}
+        rows = dict(self._db.among("SELECT id, row FROM engrams WHERE id IN ({})", unknown)) if unknown else {}
+        return {i: row for i in ids if (row := self._ids.get(i, rows.get(i))) is not None}
 
 
 def words(query: str) -> list[str]:
@@ -278,5 +278,5 @@ def words(query: str) -> list[str]:
     (['signs', 'travel'], ['to', 'be', 'or', 'not'])
     """
     clean = unicodedata.normalize("NFC", query.encode("utf-8", "ignore").decode())
-    found = list(dict.fromkeys(re.findall(r"[^\W_]+", clean.lower())))
-    return [w for w in found if w not in STOP] or found
+    terms = list(dict.fromkeys(re.findall(r"[^\W_]+", clean.lower())))
+    return [w for w in terms if w not in STOP] or terms

@@ -1,4 +1,4 @@
-"""The store: one object over a Memory's folder. The parts it calls do the work, this lists what there is."""
+"""The store: an object over a Memory's folder. The parts that it calls do the work; this lists what there is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Store(AnyStore):
 
     Parameters
     ----------
-    folder: a `Folder`, or the path of one; created when missing.
+    folder: a `Folder`, or its path; created when missing.
     dimension: length of the embeddings, or None to work without. Fixed by the first that are added.
     patience: seconds to wait for another process before `Busy`.
 
@@ -77,9 +77,9 @@ class Store(AnyStore):
         """Store engrams, with embeddings (n, d) where given; durable when it returns.
 
         Gives one engram per engram given: the same text, source, owner, question and answer as an
-        active one gives that one, with the forms of both. Raises `BadInput` for an empty text, a
+        active engram gives that engram, with the forms of both. Raises `BadInput` for an empty text, a
         NUL character or lone surrogate in a text, an id that is empty, used or has a comma (lists of ids are
-        kept with commas between), or vectors that are not finite or of another dimension; then nothing is stored.
+        stored with commas between), or vectors that are not finite or of another dimension; then nothing is stored.
         """
         engrams = list(engrams)
         vet(engrams)
@@ -95,7 +95,7 @@ class Store(AnyStore):
         return stored
 
     def get(self, ids: Sequence[str]) -> list[Engram]:
-        """Engrams by id, in this order, whatever their state; `Unknown` when one is not there."""
+        """Engrams by id, in this order, whatever their state; `Unknown` when an id is not there."""
         return events.fetch(self.db, ids)
 
     def all(
@@ -152,8 +152,8 @@ class Store(AnyStore):
 
         Finds engrams that are active, have a text form and hold now. With `at` (ISO time) those that
         held then, superseded ones included. `where` filters by equality on fields or metadata keys;
-        None means missing, of a tuple any will do. A fact with a key is found by the words of the key,
-        and by all that was said under it that `where` lets through.
+        None means missing, of a tuple any will do. A fact with a key matches by the words of the key,
+        and by all statements under it that `where` lets through.
         """
         return self._search.lexical(query, k, at, where)
 
@@ -183,7 +183,7 @@ class Store(AnyStore):
             return self._search.saying(list(ids), phrase)
 
     def keys(self, ids: Sequence[str]) -> dict[str, str]:
-        """The key of each of these engrams that has one; nothing is read where none has."""
+        """The key of each of these engrams that has a key; nothing is read where none has."""
         with self.db.lock:
             return self._search.keys(list(ids))
 

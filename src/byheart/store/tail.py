@@ -40,8 +40,8 @@ class Tail:
 
     def words(self, term: str) -> tuple[Rows, Rows] | None:
         """The rows that have a word, in order, and how often."""
-        found = self._postings.get(term)
-        return None if found is None else (np.array(found[0], np.int64), np.array(found[1], np.int64))
+        postings = self._postings.get(term)
+        return None if postings is None else (np.array(postings[0], np.int64), np.array(postings[1], np.int64))
 
     def search(self, vector: NDArray[np.float32], mask: Mask | None) -> tuple[Rows, NDArray[np.float32]]:
         """Rows and cosines with a unit vector (d,) of all that a mask lets through."""
@@ -71,18 +71,18 @@ class Tail:
             docs, times = rows[counted.docs].tolist(), counted.times.tolist()
             for n, term in enumerate(counted.terms):
                 a, b = counted.starts[n], counted.starts[n + 1]
-                found = self._postings.setdefault(term, ([], []))
-                found[0].extend(docs[a:b])
-                found[1].extend(times[a:b])
+                postings = self._postings.setdefault(term, ([], []))
+                postings[0].extend(docs[a:b])
+                postings[1].extend(times[a:b])
             self._worded = part[-1][0]
 
     def read_vectors(self) -> None:
         """Take in the vectors of what was added since, and those given late."""
         if self._late:
-            told = self._db.among("SELECT row, vector FROM vectors WHERE row IN ({})", sorted(set(self._late)))
+            stored = self._db.among("SELECT row, vector FROM vectors WHERE row IN ({})", sorted(set(self._late)))
             self._late = []
-            if told:
-                self._append(np.array([r for r, _ in told], np.int64), unit([v for _, v in told]))
+            if stored:
+                self._append(np.array([r for r, _ in stored], np.int64), unit([v for _, v in stored]))
         for rows, block in self._index.vectors(self._embedded, self.top):
             self._append(rows, block)
             self._embedded = int(rows[-1])

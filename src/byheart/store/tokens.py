@@ -32,23 +32,23 @@ class Tokens:
     def __init__(self) -> None:
         self._link = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._link.execute(f"CREATE VIRTUAL TABLE words USING fts5 (text, content = '', tokenize = '{TOKENIZER}')")
-        self._link.execute("CREATE VIRTUAL TABLE told USING fts5vocab (words, 'instance')")
+        self._link.execute("CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'instance')")
         self._known: dict[str, tuple[str, ...]] = {}
 
     def of(self, word: str) -> tuple[str, ...]:
-        """What the index calls a word: one stem, or none or several where it splits words in another way."""
+        """The index's terms for a word: its stem, or none or several where it splits words in another way."""
         if word not in self._known:
             if len(self._known) >= _KEPT:
                 self._known.clear()
             self._fill([word])
-            found = self._link.execute("SELECT term FROM told ORDER BY offset").fetchall()
-            self._known[word] = tuple(t for (t,) in found)
+            rows = self._link.execute("SELECT term FROM vocabulary ORDER BY offset").fetchall()
+            self._known[word] = tuple(t for (t,) in rows)
         return self._known[word]
 
     def count(self, texts: Sequence[str]) -> Counted:
         """The words of texts: 9 microseconds for a text of thirty words."""
         self._fill(texts)
-        rows = self._link.execute("SELECT term, group_concat(doc), count(*) FROM told GROUP BY term").fetchall()
+        rows = self._link.execute("SELECT term, group_concat(doc), count(*) FROM vocabulary GROUP BY term").fetchall()
         terms = [t for t, _, _ in rows]
         docs = np.fromstring(",".join(d for _, d, _ in rows), np.int64, sep=",") if rows else np.empty(0, np.int64)
         of = np.repeat(np.arange(len(rows)), [c for _, _, c in rows])

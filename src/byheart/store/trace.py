@@ -1,4 +1,4 @@
-"""Looking for strings in bytes: as text is kept, as JSON keeps it, and as whole words."""
+"""Searching bytes for strings: as stored text, as stored JSON, and as whole words."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pydantic_core import to_json
 
 
-def forms(told: Sequence[str]) -> list[tuple[str, bytes]]:
+def forms(texts: Sequence[str]) -> list[tuple[str, bytes]]:
     """Each string with every way it may be written: as it is, in lower case, in UTF-16, escaped as in JSON."""
     return [
-        (t, f) for t in told for f in sorted({t.encode(), t.lower().encode(), t.encode("utf-16-le"), to_json(t)[1:-1]})
+        (t, f) for t in texts for f in sorted({t.encode(), t.lower().encode(), t.encode("utf-16-le"), to_json(t)[1:-1]})
     ]
 
 
 def stands(content: bytes, form: bytes) -> bool:
-    """Whether it occurs, and not inside a longer word or number: 1939 is not found in a checksum.
+    """Whether it occurs, and not inside a longer word or number: 1939 does not occur in a checksum.
 
     >>> stands(b"in 1939.", b"1939"), stands(b"f1939a", b"1939")
     (True, False)

@@ -1,4 +1,4 @@
-"""Changing the place where a folder's engrams are kept: copy, name the new place, delete the old one.
+"""Changing the place where a folder's engrams are stored: copy, name the new place, delete the old one.
 
 Each step may be the last before a kill: called again, it goes on from there. What is deleted has arrived elsewhere.
 """
@@ -14,7 +14,7 @@ from byheart.store import index
 from byheart.store.backup import alone
 from byheart.store.folder import Folder
 from byheart.store.move import LEFT, MOVING, move, refuse_missing, refuse_unfinished, summary
-from byheart.store.opening import kept, open_store, point
+from byheart.store.opening import address_of, open_store, point
 from byheart.store.sqlite import Store
 
 if TYPE_CHECKING:
@@ -27,19 +27,20 @@ def to_server(home: Folder, address: str, *, progress: Progress | None = None) -
     """Move a folder's engrams to PostgreSQL, and delete its database and index files.
 
     Where the folder names this address already and still has files, a kill left them: they are deleted once all that
-    they hold is found there. Gives the number of rows by table and the digest. Raises `BadInput` when the engrams are
-    elsewhere, `Busy` when another process has the database open, `Conflict` when it holds what has not arrived.
+    they hold is also in the database. Gives the number of rows by table and the digest. Raises `BadInput` when the
+    engrams are elsewhere, `Busy` when another process has the database open, `Conflict` when it holds what has not
+    arrived.
     """
     from byheart.store.postgres.address import Address
     from byheart.store.postgres.store import PostgresStore
 
-    told, held = Address.read(address), kept(home)
-    if held is not None and Address.read(held).public != told.public:
+    server, held = Address.read(address), address_of(home)
+    if held is not None and Address.read(held).public != server.public:
         raise BadInput(f"{home.path} has its engrams in {held}; move them to 'folder' first")
     if held is not None and not _files(home):
         raise BadInput(f"{home.path} has its engrams in {held} already; nothing is left to move")
     if held is not None:
-        with PostgresStore(told, home) as there:
+        with PostgresStore(server, home) as there:
             refuse_unfinished(there)
             if home.database.exists():
                 _arrived(home, there)
@@ -48,14 +49,14 @@ def to_server(home: Folder, address: str, *, progress: Progress | None = None) -
     alone(home.database)
     with Store(home) as source:
         left = source.setting(LEFT)
-    if left not in (None, told.public):
+    if left not in (None, server.public):
         raise BadInput(f"{left} still has what was moved from there; finish it first: byheart store move folder")
-    with Store(home) as source, PostgresStore(told, home) as there:
-        found = move(source, there, progress=progress)
+    with Store(home) as source, PostgresStore(server, home) as there:
+        summed = move(source, there, progress=progress)
     alone(home.database)  # whoever has the file open would go on adding to what is about to be deleted
-    point(home, told.public)
+    point(home, server.public)
     _remove(home)
-    return found
+    return summed
 
 
 def to_folder(home: Folder, address: str | None = None, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -67,24 +68,24 @@ def to_folder(home: Folder, address: str | None = None, *, progress: Progress | 
     """
     from byheart.store.postgres.address import Address
 
-    held = kept(home)
+    held = address_of(home)
     if held is None:
         return _let_go(home, address)
-    told = Address.read(address or held)
+    server = Address.read(address or held)
     with open_store(home, address) as source:
         if home.database.exists():
             _arrived(home, source)
         with Store(home) as copy:
-            found = move(source, copy, progress=progress)
-            copy.set_setting(LEFT, told.public)
+            summed = move(source, copy, progress=progress)
+            copy.set_setting(LEFT, server.public)
             index.Index(copy.db).drop([])
     point(home, None)
-    _drop(home, told)
-    return found
+    _drop(home, server)
+    return summed
 
 
 def _arrived(home: Folder, there: Any) -> None:
-    """Delete a database that was left beside a named store, once all of it is found there; one begun from it stays."""
+    """Delete a database that was left beside a named store, once all of it is there; a store begun from it stays."""
     alone(home.database)
     with Store(home) as left:
         state = left.setting(MOVING)
@@ -103,14 +104,16 @@ def _let_go(home: Folder, address: str | None) -> dict[str, Any]:
         left = here.setting(LEFT)
         if left is None:
             raise BadInput(f"{home.path} has its engrams in its own file already; give an address to move them to")
-        told = Address.read(address or left)
-        if told.public != left:
-            raise BadInput(f"{home.path} had its engrams in {left}, not in {told.public}; give that one's password")
-        with PostgresStore(told, home) as there:
+        server = Address.read(address or left)
+        if server.public != left:
+            raise BadInput(
+                f"{home.path} had its engrams in {left}, not in {server.public}; give the password of the former"
+            )
+        with PostgresStore(server, home) as there:
             refuse_missing(there, here)
-        found = summary(here)
-    _drop(home, told)
-    return found
+        summed = summary(here)
+    _drop(home, server)
+    return summed
 
 
 def _drop(home: Folder, address: Address) -> None:
@@ -123,8 +126,8 @@ def _drop(home: Folder, address: Address) -> None:
 
 def _files(home: Folder) -> list[Path]:
     """The database's files and the index files of a folder, the database itself last: it tells that there are some."""
-    found = [home.path / f"{home.database.name}{end}" for end in ("-wal", "-shm", "-journal", "")]
-    return [*index.files(home.path), *(p for p in found if p.exists())]
+    files = [home.path / f"{home.database.name}{end}" for end in ("-wal", "-shm", "-journal", "")]
+    return [*index.files(home.path), *(p for p in files if p.exists())]
 
 
 def _remove(home: Folder) -> None:

@@ -50,7 +50,7 @@ class Weights:
         return manifest
 
     def get(self, manifest: Mapping[str, str]) -> dict[str, torch.Tensor]:
-        """Read tensors by a manifest, bit for bit as stored; `Damaged` when one is missing or altered."""
+        """Read tensors by a manifest, bit for bit as stored; `Damaged` when a tensor is missing or altered."""
         from safetensors.torch import load
 
         tensors: dict[str, torch.Tensor] = {}
@@ -77,7 +77,7 @@ class Weights:
     def put_blob(self, files: Mapping[str, bytes]) -> str:
         """Store a small folder of files, such as an adapter's configuration and weights; gives its sha256."""
         if not files:
-            raise BadInput("an adapter without files cannot be stored; give at least one")
+            raise BadInput("an adapter without files cannot be stored; give at least one file")
         for name in files:
             if not name or Path(name).name != name or name == "..":
                 raise BadInput(f"{name!r} is not a plain file name; an adapter's files lie side by side")
@@ -125,7 +125,7 @@ class Weights:
         return self.folder / f"{key}.safetensors"
 
     def _write(self, files: Mapping[str, bytes], path: Path) -> None:
-        """Write files into a new temporary folder and move the one file, or the folder, to its place."""
+        """Write files into a new temporary folder and move the single file, or the folder, to its place."""
         self.folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         try:
@@ -152,7 +152,7 @@ class Weights:
 
 
 def _hash(data: bytes) -> str:
-    """The sha256 of the type, shape and bytes of the one tensor in a safetensors file."""
+    """The sha256 of the type, shape and bytes of the single tensor in a safetensors file."""
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])["tensor"]
     digest = sha256(f"{header['dtype']} {header['shape']} ".encode())

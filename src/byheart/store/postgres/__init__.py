@@ -1,1 +1,1 @@
-"""Engrams in PostgreSQL with pgvector: one schema for each memory, many memories in one database."""
+"""Engrams in PostgreSQL with pgvector: a schema for each memory, many memories in a database."""

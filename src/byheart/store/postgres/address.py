@@ -15,10 +15,10 @@ _TAKEN = ("public", "information_schema")
 
 @dataclass(frozen=True)
 class Address:
-    """A database's URL as libpq takes it, and the schema that one memory has to itself there.
+    """A database's URL as libpq takes it, and the schema of a single memory there.
 
-    >>> told = Address.read("postgresql://ann:secret@host/db?connect_timeout=5#brain")
-    >>> told.schema, told.public
+    >>> address = Address.read("postgresql://ann:secret@host/db?connect_timeout=5#brain")
+    >>> address.schema, address.public
     ('brain', 'postgresql://ann@host/db?connect_timeout=5#brain')
     """
 
@@ -26,15 +26,15 @@ class Address:
     schema: str
 
     @classmethod
-    def read(cls, told: str) -> Address:
+    def read(cls, text: str) -> Address:
         """From `postgresql://user:password@host/database?option=value#schema`; without a name the schema is `byheart`.
 
         A URL without a password is fine: libpq takes it from `PGPASSWORD` or `~/.pgpass`.
         """
-        url, _, name = told.partition("#")
+        url, _, name = text.partition("#")
         name = unquote(name) or "byheart"
         if not url.startswith(SCHEMES):
-            raise BadInput(f"{told!r} is no PostgreSQL address; write postgresql://user@host/database#name")
+            raise BadInput(f"{text!r} is no PostgreSQL address; write postgresql://user@host/database#name")
         if not _NAME.fullmatch(name) or name in _TAKEN:
             raise BadInput(
                 f"{name!r} cannot name a memory's schema; use letters, digits, _ and -, at most 63, not beginning "
@@ -44,7 +44,7 @@ class Address:
 
     @property
     def public(self) -> str:
-        """The whole address without its password, to be shown and kept."""
+        """The whole address without its password, to be shown and stored."""
         parts = urlsplit(self.url)
         user, at, host = parts.netloc.rpartition("@")
         query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if k != "password"], quote_via=quote, safe="/")

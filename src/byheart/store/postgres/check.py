@@ -40,14 +40,14 @@ def rebuild(db: Server, terms: Terms) -> None:
 def _log(db: Server) -> list[str]:
     """The event log against the table of engrams and the vectors."""
     faults: list[str] = []
-    told = replay(db)
+    state = replay(db)
     held = {row: (id, read(p)) for row, id, p in db.rows("SELECT row, id, payload FROM engrams ORDER BY row")}
-    for row, (engram, _) in told.items():
+    for row, (engram, _) in state.items():
         if row not in held:
             faults.append(f"engram {engram.id} is in the log but not in the table; run byheart store rebuild")
         elif held[row] != (engram.id, engram):
             faults.append(f"engram {engram.id} differs from the log; run byheart store rebuild")
-    strays = [i for row, (i, _) in held.items() if row not in told]
+    strays = [i for row, (i, _) in held.items() if row not in state]
     faults += [f"engram {i} is in the table but not in the log; run byheart store rebuild" for i in strays]
     dimension = history.setting(db, "dimension")
     sums: dict[int, int] = {}
@@ -58,7 +58,7 @@ def _log(db: Server) -> list[str]:
             if len(blob) != 4 * (dimension or 0) or not np.isfinite(np.frombuffer(blob, np.float32)).all():
                 name = held[row][0] if row in held else row
                 faults.append(f"the vector of engram {name} is malformed; forget and remember it again")
-    for row, (engram, expected) in told.items():
+    for row, (engram, expected) in state.items():
         if sums.get(row) != expected:
             faults.append(f"the vector of engram {engram.id} is missing or altered; forget and remember it again")
     faults += [
@@ -76,13 +76,13 @@ def _postings(db: Server, terms: Terms) -> list[str]:
     for at in range(0, len(texts), 1000):
         part = texts[at : at + 1000]
         counts = terms.count([read(p).indexed for _, p in part])
-        expected |= {row: sorted(found) for (row, _), found in zip(part, counts, strict=True)}
+        expected |= {row: sorted(counted) for (row, _), counted in zip(part, counts, strict=True)}
     with db.stream("SELECT row, term, count, length FROM postings ORDER BY row") as rows:
         for row, group in groupby(rows, key=lambda r: r[0]):
-            found = expected.pop(row, None)
+            counted = expected.pop(row, None)
             held = list(group)
             total = sum(n for _, _, n, _ in held)
             length += total
-            wrong |= found != sorted((t, n) for _, t, n, _ in held) or any(size != total for *_, size in held)
+            wrong |= counted != sorted((t, n) for _, t, n, _ in held) or any(size != total for *_, size in held)
     wrong |= any(expected.values()) or db.rows("SELECT engrams, length FROM totals") != [(len(texts), length)]
     return ["full-text index differs from the texts; run byheart store rebuild"] if wrong else []

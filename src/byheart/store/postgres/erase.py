@@ -25,18 +25,18 @@ def erase(db: Server, terms: Terms, ids: Sequence[str]) -> None:
     """Delete engrams with everything stored about them; the log keeps their ids alone. `scrub` must follow."""
     with db.transaction():
         ids = list(dict.fromkeys(ids))
-        found = db.among("SELECT id, row, payload FROM engrams WHERE id IN ({})", ids)
-        told = "SELECT engram FROM events WHERE kind = 'erased' AND engram IN ({})"
-        known = {f[0] for f in found} | {i for (i,) in db.among(told, ids)}
+        stored = db.among("SELECT id, row, payload FROM engrams WHERE id IN ({})", ids)
+        erased = "SELECT engram FROM events WHERE kind = 'erased' AND engram IN ({})"
+        known = {f[0] for f in stored} | {i for (i,) in db.among(erased, ids)}
         for i in ids:
             if i not in known:
                 raise Unknown(f"no engram {i!r} in {db.place}, so it cannot be erased (list them: byheart list)")
-        if not found:
+        if not stored:
             return
-        keys, rows = [f[0] for f in found], [f[1] for f in found]
-        gone = [read(f[2]) for f in found]
+        keys, rows = [f[0] for f in stored], [f[1] for f in stored]
+        gone = [read(f[2]) for f in stored]
         items = db.among("SELECT id, payload FROM items WHERE engram IN ({})", keys)
-        said = {t for e in gone for t in (e.text, e.question, e.answer) if t} | {
+        texts = {t for e in gone for t in (e.text, e.question, e.answer) if t} | {
             from_json(p)["answer"] for _, p in items
         }
         db.execute("DELETE FROM results WHERE item = ANY (?)", ([i for i, _ in items],))
@@ -44,12 +44,12 @@ def erase(db: Server, terms: Terms, ids: Sequence[str]) -> None:
             db.execute(f"DELETE FROM {table} WHERE engram = ANY (?)", (keys,))
         for table in ("vectors", "events", "engrams"):
             db.execute(f"DELETE FROM {table} WHERE row = ANY (?)", (rows,))
-        empty_details(db, [t for t in said if len(t) >= SHORT])
+        empty_details(db, [t for t in texts if len(t) >= SHORT])
         history.unlearn(db)
         counts = terms.count([e.indexed for e in gone])
-        stems = sorted({term for one in counts for term, _ in one})
+        stems = sorted({term for counted in counts for term, _ in counted})
         db.execute("DELETE FROM postings WHERE term = ANY (?) AND row = ANY (?)", (stems, rows))
-        length = sum(n for one in counts for _, n in one)
+        length = sum(n for counted in counts for _, n in counted)
         db.execute("UPDATE totals SET engrams = engrams - ?, length = length - ?", (len(rows), length))
         stamp = now()
         log(db, [("erased", None, key, stamp, "{}") for key in keys])
@@ -61,8 +61,8 @@ def scrub(db: Server) -> None:
 
     VACUUM FULL would copy dead rows along while any transaction in the database might still see them;
     a change of a column's type copies live rows only, and so is made, to the type that it has. The
-    old file goes with the next checkpoint. The log's finished segments are kept under new names to be
-    written over later, so they are: each switch of segment fills the rest of one with zeros. Turning
+    old file goes with the next checkpoint. The log's finished segments get new names and are
+    overwritten later, which is done here: each switch fills the rest of a segment with zeros. Turning
     the log needs a superuser; `unseen` says when it could not be done. Raises `Busy` when another
     process reads for longer than the patience, `Full` without room.
     """
@@ -71,8 +71,8 @@ def scrub(db: Server) -> None:
             with db.transaction():
                 db.execute("SET LOCAL maintenance_work_mem = '512MB'")
                 db.execute("SET LOCAL max_parallel_maintenance_workers = 0")
-                kept = f", ALTER COLUMN {column} SET STORAGE EXTERNAL" if kind == "text" else ""
-                db.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind} USING {same}{kept}")
+                storage = f", ALTER COLUMN {column} SET STORAGE EXTERNAL" if kind == "text" else ""
+                db.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kind} USING {same}{storage}")
     except Busy as error:
         raise Busy(
             f"another process is reading {db.place}; close it, then open the memory again to drop old bytes"
@@ -100,18 +100,18 @@ def turn_log(db: Server) -> None:
 
 
 def _segments(db: Server) -> list[str]:
-    """The files of the server's log, oldest first; those after the current one wait to be written over."""
+    """The files of the server's log, oldest first; those after the current file wait to be written over."""
     return [n for (n,) in db.rows("SELECT name FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$' ORDER BY name")]
 
 
-def traces(db: Server, told: Sequence[str]) -> list[tuple[str, str]]:
+def traces(db: Server, texts: Sequence[str]) -> list[tuple[str, str]]:
     """(file or table, string) where these strings stand.
 
     The tables are read as they are; a superuser's connection reads the server's files too: those of
     this schema's tables and indexes, the statistics, and the log.
     """
-    wanted = forms(told)
-    found: set[tuple[str, str]] = set()
+    wanted = forms(texts)
+    places: set[tuple[str, str]] = set()
     for table, columns in CONTENT.items():
         shown = ", ".join(f"{c}::text" for c in columns if c not in ("vector", "digest"))
         if not shown:
@@ -119,10 +119,10 @@ def traces(db: Server, told: Sequence[str]) -> list[tuple[str, str]]:
         with db.reading(), db.stream(f"SELECT {shown} FROM {table}") as rows:
             for row in rows:
                 content = "\n".join(v for v in row if v).encode()
-                found |= {(f"table {table}", t) for t, form in wanted if stands(content, form)}
+                places |= {(f"table {table}", t) for t, form in wanted if stands(content, form)}
     for path, content in _files(db) if _superuser(db) else ():
-        found |= {(path, t) for t, form in wanted if stands(content, form)}
-    return sorted(found)
+        places |= {(path, t) for t, form in wanted if stands(content, form)}
+    return sorted(places)
 
 
 def _files(db: Server) -> Iterator[tuple[str, bytes]]:
@@ -161,27 +161,31 @@ def unseen(db: Server) -> list[str]:
     Copies that the server does not know of (base backups, dumps, snapshots of its disk) are never in
     this list: nobody can see them from here.
     """
-    told = []
+    reasons = []
     if not _superuser(db):
-        told.append(
+        reasons.append(
             "the server's log and files: this role may not read or turn them; "
             "let a superuser run `byheart store scrub` on this memory"
         )
     settings = dict(db.rows("SELECT name, setting FROM pg_settings"))
     if settings["archive_mode"] != "off":
-        told.append("the archive of the server's log (archive_mode is on): remove archived segments up to now")
+        reasons.append("the archive of the server's log (archive_mode is on): remove archived segments up to now")
     if settings.get("wal_keep_size", "0") != "0":
-        told.append(f"segments of the log that wal_keep_size ({settings['wal_keep_size']} MB) keeps: they go in time")
+        reasons.append(
+            f"segments of the log that wal_keep_size ({settings['wal_keep_size']} MB) keeps: they go in time"
+        )
     slots = [s for (s,) in db.rows("SELECT slot_name::text FROM pg_replication_slots ORDER BY 1")]
     if slots:
-        told.append(f"what replication slots hold back or have sent on ({', '.join(slots)}): bring their readers up")
+        reasons.append(f"what replication slots hold back or have sent on ({', '.join(slots)}): bring their readers up")
     with suppress(ByheartError):
         if db.value("SELECT count(*) FROM pg_stat_replication"):
-            told.append("replicas: they erase when they replay it; see that they have")
+            reasons.append("replicas: they erase when they replay it; see that they have")
     loud = settings["log_statement"] != "none" or settings["log_min_duration_statement"] != "-1"
     if loud:
-        told.append("the server's text log (log_statement or log_min_duration_statement is on): delete what it wrote")
-    return told
+        reasons.append(
+            "the server's text log (log_statement or log_min_duration_statement is on): delete what it wrote"
+        )
+    return reasons
 
 
 def _superuser(db: Server) -> bool:

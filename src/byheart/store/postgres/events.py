@@ -31,7 +31,7 @@ _APART = ("forms", "metadata")
 
 
 def insert(db: Server, terms: Terms, engrams: Sequence[Engram], vectors: list[bytes] | None) -> list[Engram]:
-    """Add engrams in one transaction; what is there already (and active) is returned in its stead."""
+    """Add engrams in a transaction; for an engram that is there already (and active), the stored engram is returned."""
     payloads = [payload(e) for e in engrams]
     digests = [digest(e) for e in engrams]
     for e in engrams:
@@ -64,28 +64,28 @@ def insert(db: Server, terms: Terms, engrams: Sequence[Engram], vectors: list[by
             db.copy("vectors", "row, vector", ("int8", "vector"), stored)
         result = list(engrams)
         if merged:
-            found = _merge(db, engrams, merged, vectors)
+            present = _merge(db, engrams, merged, vectors)
             for i, row in merged:
-                result[i] = found[row]
+                result[i] = present[row]
         return result
 
 
-def place(db: Server, terms: Terms, told: Sequence[Placed]) -> None:
+def place(db: Server, terms: Terms, placed: Sequence[Placed]) -> None:
     """Write engrams with their rows into the table, the postings and the totals."""
-    if not told:
+    if not placed:
         return
-    counts = terms.count([e.indexed for _, e, _ in told])
-    lengths = [sum(n for _, n in found) for found in counts]
+    counts = terms.count([e.indexed for _, e, _ in placed])
+    lengths = [sum(n for _, n in counted) for counted in counts]
     postings = sorted(
         (term, row, n, length)
-        for (row, _, _), found, length in zip(told, counts, lengths, strict=True)
-        for term, n in found
+        for (row, _, _), counted, length in zip(placed, counts, lengths, strict=True)
+        for term, n in counted
     )
-    db.copy("engrams", _COLUMNS, _TYPES, (_record(*one) for one in told))
+    db.copy("engrams", _COLUMNS, _TYPES, (_record(*entry) for entry in placed))
     db.copy("postings", "term, row, count, length", ("text", "int8", "int4", "int4"), postings)
     db.execute(
         "UPDATE totals SET engrams = engrams + ?, length = length + ?, row = greatest(row, ?)",
-        (len(told), sum(lengths), max(row for row, _, _ in told)),
+        (len(placed), sum(lengths), max(row for row, _, _ in placed)),
     )
 
 
@@ -94,18 +94,18 @@ def _merge(
 ) -> dict[int, Engram]:
     """Join the forms of repeated content into what is stored, and keep a vector it lacked."""
     rows = sorted({row for _, row in merged})
-    found = {r: read(p) for r, p in db.among("SELECT row, payload FROM engrams WHERE row IN ({})", rows)}
+    stored = {r: read(p) for r, p in db.among("SELECT row, payload FROM engrams WHERE row IN ({})", rows)}
     embedded = {r for (r,) in db.among("SELECT row FROM vectors WHERE row IN ({})", rows)}
     for i, row in merged:
-        forms = tuple(f for f in _FORMS if f in found[row].forms or f in engrams[i].forms)
-        if forms != found[row].forms:
-            found[row] = change(db, [found[row].id], {"forms": forms})[0]
+        forms = tuple(f for f in _FORMS if f in stored[row].forms or f in engrams[i].forms)
+        if forms != stored[row].forms:
+            stored[row] = change(db, [stored[row].id], {"forms": forms})[0]
         if vectors and row not in embedded:
             embedded.add(row)
             db.execute("INSERT INTO vectors (row, vector) VALUES (?, ?)", (row, np.frombuffer(vectors[i], np.float32)))
             check = json.dumps({"vector": zlib.crc32(vectors[i])})
-            log(db, [("vector", row, found[row].id, now(), check)])
-    return found
+            log(db, [("vector", row, stored[row].id, now(), check)])
+    return stored
 
 
 def log(db: Server, events: Sequence[tuple[str, int | None, str | None, str, str]]) -> None:
@@ -115,18 +115,18 @@ def log(db: Server, events: Sequence[tuple[str, int | None, str | None, str, str
 
 def change(db: Server, ids: Sequence[str], changes: dict[str, Any]) -> list[Engram]:
     """Set fields of engrams to new values, with an event each."""
-    told = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
     with db.transaction():
         old = fetch(db, ids)
         try:
-            new = [Engram(**{**dict(e), **told}) for e in old]
+            new = [Engram(**{**dict(e), **fields}) for e in old]
         except ValidationError as error:
             first = error.errors()[0]
             field, value = first["loc"][0], first["input"]
             raise BadInput(f"an engram's {field} may not be {value!r}: {first['msg']}; give another") from error
         rows = dict(db.among("SELECT id, row FROM engrams WHERE id IN ({})", ids))
         records = [_record(rows[e.id], e, payload(e)) for e in new]
-        spoken, stamp = to_json(told).decode(), now()
+        spoken, stamp = to_json(fields).decode(), now()
         log(db, [("changed", rows[i], i, stamp, spoken) for i in ids])
         db.executemany(
             "UPDATE engrams SET position = ?, state = ?, forms = ?, starts = ?, ends = ?, facets = ?, payload = ?"
@@ -137,14 +137,14 @@ def change(db: Server, ids: Sequence[str], changes: dict[str, Any]) -> list[Engr
 
 
 def fetch(db: Server, ids: Sequence[str]) -> list[Engram]:
-    """Engrams in the order asked for; `Unknown` names the first that is not there."""
+    """Engrams in the order of the ids; `Unknown` names the first that is not there."""
     return ordered(find(db, ids), ids, db.place)
 
 
 def find(db: Server, ids: Sequence[str]) -> dict[str, Engram]:
     """Those of these engrams that are there, by id."""
-    told = db.among("SELECT id, payload FROM engrams WHERE id IN ({})", list(dict.fromkeys(ids)))
-    return {i: read(text) for i, text in told}
+    rows = db.among("SELECT id, payload FROM engrams WHERE id IN ({})", list(dict.fromkeys(ids)))
+    return {i: read(text) for i, text in rows}
 
 
 def refill(db: Server, terms: Terms, engrams: dict[int, Engram]) -> None:
@@ -157,9 +157,9 @@ def refill(db: Server, terms: Terms, engrams: dict[int, Engram]) -> None:
         place(db, terms, [(row, e, payload(e)) for row, e in part])
 
 
-def read(told: str) -> Engram:
-    """An engram from the JSON it is kept as."""
-    return Engram.model_validate_json(told)
+def read(payload: str) -> Engram:
+    """An engram from its stored JSON."""
+    return Engram.model_validate_json(payload)
 
 
 def floats(sent: bytes) -> bytes:
@@ -181,13 +181,13 @@ def facet(value: Any) -> Any:
     return int(value) if isinstance(value, int) else None if value is None else []
 
 
-def _record(row: int, e: Engram, told: str) -> tuple[Any, ...]:
+def _record(row: int, e: Engram, payload: str) -> tuple[Any, ...]:
     """An engram as a row of its table, in the order of `_COLUMNS`."""
     fields = {k: ",".join(v) if isinstance(v, tuple) else v for k, v in dict(e).items() if k not in _APART}
     facets = {k: facet(v) for k, v in (*fields.items(), *((f".{k}", v) for k, v in e.metadata.items()))}
     clean = Jsonb({k.replace("\0", "\ufffd"): v for k, v in facets.items() if v is not None})
     spans = seconds(e.valid_from), seconds(e.valid_to)
-    return row, e.id, digest(e), e.source, e.position, e.state, ",".join(e.forms), *spans, clean, told
+    return row, e.id, digest(e), e.source, e.position, e.state, ",".join(e.forms), *spans, clean, payload
 
 
 def _refuse_used(db: Server, ids: list[str]) -> None:

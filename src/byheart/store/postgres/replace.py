@@ -1,4 +1,4 @@
-"""Putting one memory in the place of another in PostgreSQL, in one step that is seen whole or not at all."""
+"""Putting a memory in the place of another in PostgreSQL, in a single step that is seen whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from byheart.store.postgres.store import PostgresStore
 def replace(
     source: AnyStore, address: str, folder: Folder, *, progress: Callable[[str, int, int], None] | None = None
 ) -> None:
-    """Move `source` into a new schema beside the address's, then give it the name; the old one is dropped."""
-    told = Address.read(address)
-    fresh = changed(told, schema=f"{told.schema[:50]}-restored")
+    """Move `source` into a new schema beside the address's, then give it the name; the old schema is dropped."""
+    server = Address.read(address)
+    fresh = changed(server, schema=f"{server.schema[:50]}-restored")
     drop(fresh, folder)
     with PostgresStore(fresh, source.folder) as target:
         move(source, target, progress=progress)
-        names = [sql.Identifier(name) for name in (told.schema, fresh.schema)]
+        names = [sql.Identifier(name) for name in (server.schema, fresh.schema)]
         with target.db.reading():
             target.db.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(names[0]))
             target.db.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(names[1], names[0]))

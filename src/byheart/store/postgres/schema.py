@@ -6,7 +6,7 @@ fields and, after a dot, metadata keys). `vectors` hold the embeddings by row, `
 needs to know of the whole and the last row number, which is never used twice. `turn` is empty: who
 writes holds its lock.
 
-Content is kept as it is written, without compression and without samples of it in the planner's
+Content is stored as it is written, without compression and without samples of it in the planner's
 statistics, so that it can be erased and its absence be shown.
 """
 
@@ -110,7 +110,7 @@ CONTENT = {
     "results": ("version", "exam", "item", "engram", "payload"),
     "certificates": ("payload",),
 }
-"""The columns that hold what a user said: stored as it is, and kept out of the planner's statistics."""
+"""The columns with a user's words: stored as they are, and left out of the planner's statistics."""
 
 ANEW = {
     **{t: ("payload", "text", "payload || ''") for t in CONTENT if "payload" in CONTENT[t]},

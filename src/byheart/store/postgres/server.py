@@ -25,7 +25,7 @@ _SAFE = ("SELECT", "WITH", "BEGIN", "SHOW")
 
 
 class Server:
-    """A connection to one memory's schema that any thread may use, one at a time.
+    """A connection to a memory's schema that any thread may use, one thread at a time.
 
     A commit returns once its log is on the server's disk (`synchronous_commit`). Who writes holds the
     lock of the table `turn`, so that there is one writer to a memory, as in SQLite; readers never
@@ -58,8 +58,10 @@ class Server:
         try:
             link = psycopg.connect(self.address.url, autocommit=True, application_name="byheart", connect_timeout=10)
         except psycopg.OperationalError as error:
-            said = " ".join(str(error).split())
-            raise BadInput(f"{self.place} cannot be reached ({said}); start the server, or check the address") from None
+            message = " ".join(str(error).split())
+            raise BadInput(
+                f"{self.place} cannot be reached ({message}); start the server, or check the address"
+            ) from None
         except psycopg.ProgrammingError as error:
             raise BadInput(f"{self.place} is no address of PostgreSQL ({error}); write it anew") from None
         waits = max(1, round(1000 * self.patience))
@@ -79,7 +81,7 @@ class Server:
         return link
 
     def _prepare(self) -> None:
-        """Make the schema when it is missing; refuse one that is not ours, is newer, or lacks what is needed."""
+        """Make the schema when it is missing; refuse a schema that is not ours, is newer, or lacks what is needed."""
         encoding = self.value("SHOW server_encoding")
         if encoding != "UTF8":
             raise BadInput(f"{self.place} is encoded in {encoding}; make a database with ENCODING 'UTF8' and give that")
@@ -96,9 +98,9 @@ class Server:
                 f"{self.place} has format {form}, this engram reads up to {FORMAT}; "
                 "update it: pip install --upgrade byheart"
             )
-        told = self.value("SELECT extversion FROM pg_extension WHERE extname = 'vector'") or "0"
-        if tuple(int(n) for n in told.split(".")[:2]) < _OLDEST:
-            raise BadInput(f"{self.place} has pgvector {told}, but 0.8 is needed; run ALTER EXTENSION vector UPDATE")
+        version = self.value("SELECT extversion FROM pg_extension WHERE extname = 'vector'") or "0"
+        if tuple(int(n) for n in version.split(".")[:2]) < _OLDEST:
+            raise BadInput(f"{self.place} has pgvector {version}, but 0.8 is needed; run ALTER EXTENSION vector UPDATE")
 
     def _form(self) -> int | None:
         """The format of the schema, None when it holds nothing yet."""
@@ -128,63 +130,67 @@ class Server:
         for statement in statements():
             self.execute(statement)
 
-    def execute(self, told: Any, values: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
-        """Run one statement."""
+    def execute(self, statement: Any, values: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
+        """Run a statement."""
         with self._guard():
-            text = _written(told) if isinstance(told, str) else told
+            text = _written(statement) if isinstance(statement, str) else statement
             try:
                 return self._link.execute(text, values or None)
             except psycopg.OperationalError:
-                safe = isinstance(told, str) and told.startswith(_SAFE)
+                safe = isinstance(statement, str) and statement.startswith(_SAFE)
                 if self._depth or not safe or not self._link.closed:
                     raise
             self._link = self._connect()
             return self._link.execute(text, values or None)
 
-    def executemany(self, told: str, values: Iterable[Sequence[Any]]) -> None:
-        """Run one statement for many rows."""
+    def executemany(self, statement: str, values: Iterable[Sequence[Any]]) -> None:
+        """Run a statement for many rows."""
         with self._guard(), self._link.cursor() as cursor:
-            cursor.executemany(_written(told), list(values))
+            cursor.executemany(_written(statement), list(values))
 
-    def rows(self, told: Any, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, statement: Any, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         with self._guard():
-            return self.execute(told, values).fetchall()
+            return self.execute(statement, values).fetchall()
 
-    def value(self, told: Any, values: Sequence[Any] = ()) -> Any:
+    def value(self, statement: Any, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row, or None."""
         with self._guard():
-            row = self.execute(told, values).fetchone()
+            row = self.execute(statement, values).fetchone()
         return None if row is None else row[0]
 
-    def among(self, told: str, keys: Sequence[Any], more: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def among(self, statement: str, keys: Sequence[Any], more: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query whose `IN ({})` is filled with `keys`; `more` values follow the keys.
 
-        A key with a NUL character, which no text here can hold, is not found.
+        A key with a NUL character, which no text here can hold, gives no row.
         """
         able = [k for k in keys if not (isinstance(k, str) and "\0" in k)]
-        query = told.replace("IN ({})", "= ANY (?)")
+        query = statement.replace("IN ({})", "= ANY (?)")
         return self.rows(query, [able, *more]) if able else []
 
     def copy(self, table: str, columns: str, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Put many rows into a table at once, in binary."""
         with self._guard(), self._link.cursor() as cursor:
-            told = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(sql.Identifier(table), sql.SQL(columns))
-            with cursor.copy(told) as stream:
+            statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+                sql.Identifier(table), sql.SQL(columns)
+            )
+            with cursor.copy(statement) as stream:
                 stream.set_types(types)
                 for row in rows:
                     stream.write_row(row)
 
     @contextmanager
-    def stream(self, told: str, values: Sequence[Any] = (), size: int = 2000) -> Iterator[Iterator[tuple[Any, ...]]]:
-        """The rows of a query one by one, fetched `size` at a time; inside a transaction only."""
+    def stream(
+        self, statement: str, values: Sequence[Any] = (), size: int = 2000
+    ) -> Iterator[Iterator[tuple[Any, ...]]]:
+        """The rows of a query, fetched `size` at a time; inside a transaction only."""
         with self._guard(), self._link.cursor(name="byheart") as cursor:
             cursor.itersize = size
-            yield iter(cursor.execute(_written(told), values or None))
+            yield iter(cursor.execute(_written(statement), values or None))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, one writer at a time. An inner one that raises is undone alone, if the outer catches it."""
+        """All or nothing, one writer at a time. An inner one is undone alone, if the outer catches its error."""
         with self.reading():
             if self._depth == 1:
                 self.execute("LOCK TABLE turn IN EXCLUSIVE MODE")
@@ -238,29 +244,29 @@ class Server:
                 ) from error
 
     def _translate(self, error: psycopg.Error) -> Exception:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         if isinstance(error, errors.IntegrityError):
-            return BadInput(f"{self.place} refuses the write: {said}; nothing was changed, give other values")
+            return BadInput(f"{self.place} refuses the write: {message}; nothing was changed, give other values")
         if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected):
             return Busy(f"{self.place} has been locked by another process for {self.patience:g} s; try again later")
         if isinstance(error, errors.DiskFull):
             return Full(f"no room left for {self.place}; nothing was changed: free some space and try again")
         if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
-            return Damaged(f"{self.place} is damaged ({said}); restore it from a backup")
+            return Damaged(f"{self.place} is damaged ({message}); restore it from a backup")
         if isinstance(error, errors.InsufficientPrivilege):
-            return BadInput(f"this role may not do that in {self.place} ({said}); give it the right, or use another")
+            return BadInput(f"this role may not do that in {self.place} ({message}); give it the right, or use another")
         if isinstance(error, errors.UndefinedTable):
-            return BadInput(f"{self.place} is not there any more ({said}); it was moved: open the memory again")
-        if "NUL (0x00)" in said:
+            return BadInput(f"{self.place} is not there any more ({message}); it was moved: open the memory again")
+        if "NUL (0x00)" in message:
             return BadInput(f"a text for {self.place} holds a NUL character; give text, not bytes")
         if isinstance(error, errors.ProgramLimitExceeded):
-            return BadInput(f"{self.place} refuses the write: {said}; shorten the id or name")
+            return BadInput(f"{self.place} refuses the write: {message}; shorten the id or name")
         if isinstance(error, psycopg.OperationalError):
-            return Busy(f"{self.place} went away ({said}); nothing acknowledged is lost: start it and try again")
+            return Busy(f"{self.place} went away ({message}); nothing acknowledged is lost: start it and try again")
         return error
 
 
 @lru_cache(maxsize=512)
-def _written(told: str) -> str:
+def _written(statement: str) -> str:
     """A statement as psycopg takes it."""
-    return told.replace("%", "%%").replace("?", "%s")
+    return statement.replace("%", "%%").replace("?", "%s")

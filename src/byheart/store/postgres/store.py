@@ -26,16 +26,16 @@ from byheart.store.postgres.terms import Terms
 
 
 class PostgresStore(AnyStore):
-    """Engrams, indexes, versions and exams in one schema; weights in a folder, as ever.
+    """Engrams, indexes, versions and exams in a schema; weights in a folder, as ever.
 
     Adding is serialised by a lock on the schema's table `turn`, reading never waits. Vectors are
-    compared one by one up to `exact` of them, with pgvector's HNSW index above; `check` and `rebuild`
+    compared exactly up to `exact` of them, with pgvector's HNSW index above; `check` and `rebuild`
     know the log to be the truth, as in SQLite. Any thread may call.
 
     Parameters
     ----------
     address: `postgresql://user@host/database#schema`; the schema is made when missing.
-    folder: a `Folder`, or the path of one, for weights and work in progress.
+    folder: a `Folder`, or its path, for weights and work in progress.
     dimension: length of the embeddings, or None to work without. Fixed by the first that are added.
     patience: seconds to wait for another process before `Busy`.
     exact: so many vectors are searched without an index.
@@ -91,7 +91,7 @@ class PostgresStore(AnyStore):
 
     @contextmanager
     def lock(self, verb: str) -> Iterator[None]:
-        """The folder's lock, and one in the database for those who have another folder."""
+        """The folder's lock, and a lock in the database for those who have another folder."""
         with super().lock(verb):
             key = f"SELECT {{}}(hashtext('byheart'), hashtext('{self.address.schema}'))"
             if not self.db.value(key.format("pg_try_advisory_lock")):
@@ -116,7 +116,7 @@ class PostgresStore(AnyStore):
         if given:
             self.dimension = len(given[0]) // 4
             if not self.db.inside:
-                with suppress(ByheartError):  # what was asked for is stored; the next add tries again
+                with suppress(ByheartError):  # the engrams are stored; the next add tries again
                     search.index(self.db, self._search.exact)
         return stored
 
@@ -138,8 +138,8 @@ class PostgresStore(AnyStore):
     def keyed(self, key: str, owner: str | None = KEEP) -> list[Engram]:
         """All engrams with a key, see the contract."""
         wanted = json.dumps({"key": events.facet(key)})
-        found = self.db.rows("SELECT payload FROM engrams WHERE facets @> ?::jsonb ORDER BY row", (wanted,))
-        line = [e for (told,) in found if (e := events.read(told)).key == key]
+        rows = self.db.rows("SELECT payload FROM engrams WHERE facets @> ?::jsonb ORDER BY row", (wanted,))
+        line = [e for (payload,) in rows if (e := events.read(payload)).key == key]
         return [e for e in line if owner is KEEP or e.owner == owner]
 
     def all(
@@ -153,8 +153,8 @@ class PostgresStore(AnyStore):
         condition, values = _chosen(state, forms, source)
         if newest is not None:
             condition, values = NEWEST.format(condition), [*values, newest]
-        found = self.db.rows(f"SELECT payload FROM engrams WHERE {condition} ORDER BY row", values)
-        return [events.read(told) for (told,) in found]
+        rows = self.db.rows(f"SELECT payload FROM engrams WHERE {condition} ORDER BY row", values)
+        return [events.read(payload) for (payload,) in rows]
 
     def count(self, state: State | None = "active", forms: Form | Sequence[Form] | None = None) -> int:
         """How many engrams `all` would give."""
@@ -176,8 +176,8 @@ class PostgresStore(AnyStore):
         with self.db.lock:
             erase.scrub(self.db)
 
-    def traces(self, told: Sequence[str]) -> list[tuple[str, str]]:
-        return erase.traces(self.db, told)
+    def traces(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        return erase.traces(self.db, texts)
 
     def unseen(self) -> list[str]:
         return erase.unseen(self.db)
@@ -201,14 +201,14 @@ class PostgresStore(AnyStore):
         return {i for i, e in self.find(ids).items() if phrase in e.indexed}
 
     def keys(self, ids: Sequence[str]) -> dict[str, str]:
-        """The key of each of these engrams that has one, see the contract."""
-        found = self.find(ids) if self._search.keyed() else {}
-        return {i: e.key for i, e in found.items() if e.key is not None}
+        """The key of each of these engrams that has a key, see the contract."""
+        engrams = self.find(ids) if self._search.keyed() else {}
+        return {i: e.key for i, e in engrams.items() if e.key is not None}
 
     def brief(self, ids: Sequence[str]) -> dict[str, Brief]:
         """What a search weighs of these engrams, see the contract."""
-        found = self.find(ids).values()
-        return {e.id: Brief(e.source, e.position, e.speaker, len(e.text), "?" in e.text) for e in found}
+        engrams = self.find(ids).values()
+        return {e.id: Brief(e.source, e.position, e.speaker, len(e.text), "?" in e.text) for e in engrams}
 
     def _length(self) -> int | None:
         """The vectors' dimension as soon as there are any, whoever added them."""
@@ -219,16 +219,16 @@ class PostgresStore(AnyStore):
     # in bulk
     def vectors(self, after: int = 0, limit: int = 1000) -> list[tuple[int, bytes]]:
         """(row, float32 bytes) of the next vectors above a row, in the order of the rows."""
-        told = "SELECT row, vector_send(vector) FROM vectors WHERE row > ? ORDER BY row LIMIT ?"
-        return [(row, events.floats(sent)) for row, sent in self.db.rows(told, (after, limit))]
+        statement = "SELECT row, vector_send(vector) FROM vectors WHERE row > ? ORDER BY row LIMIT ?"
+        return [(row, events.floats(sent)) for row, sent in self.db.rows(statement, (after, limit))]
 
     def put_vectors(self, vectors: Sequence[tuple[int, bytes]]) -> None:
         """Store vectors by row, for engrams whose events tell of them; durable when it returns."""
         with self.db.transaction():
             if vectors:
                 self._fix(len(vectors[0][1]) // 4)
-                told = [(row, np.frombuffer(blob, np.float32)) for row, blob in vectors]
-                self.db.copy("vectors", "row, vector", ("int8", "vector"), told)
+                rows = [(row, np.frombuffer(blob, np.float32)) for row, blob in vectors]
+                self.db.copy("vectors", "row, vector", ("int8", "vector"), rows)
 
     def settle(self) -> None:
         """Make the index of the vectors if there are enough of them, and the planner's statistics."""
@@ -238,8 +238,8 @@ class PostgresStore(AnyStore):
     def size(self) -> int:
         """Bytes on the disks: of the folder, and of the schema's tables with their indexes."""
         tables = "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class AS c WHERE c.relkind = 'r'"
-        told = f"{tables} AND c.relnamespace = to_regnamespace(?)"
-        return super().size() + int(self.db.value(told, (f'"{self.address.schema}"',)))
+        relations = f"{tables} AND c.relnamespace = to_regnamespace(?)"
+        return super().size() + int(self.db.value(relations, (f'"{self.address.schema}"',)))
 
     # upkeep
     def check(self) -> list[str]:

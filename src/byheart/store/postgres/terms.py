@@ -24,20 +24,20 @@ class Terms:
         self._lock = threading.Lock()
         self._link = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._link.execute("CREATE VIRTUAL TABLE words USING fts5 (text, content = '', tokenize = 'porter unicode61')")
-        self._link.execute("CREATE VIRTUAL TABLE told USING fts5vocab (words, instance)")
+        self._link.execute("CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, instance)")
 
     def count(self, texts: Sequence[str]) -> list[list[tuple[str, int]]]:
         """For each text its terms and how often each occurs; a term too long for an index is its hash."""
-        found: list[list[tuple[str, int]]] = [[] for _ in texts]
+        counts: list[list[tuple[str, int]]] = [[] for _ in texts]
         with self._lock:
             self._link.execute("BEGIN")
             self._link.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(texts))
             for term, place, count in self._link.execute(
-                "SELECT term, doc, count(*) FROM told GROUP BY doc, term ORDER BY doc, term"
+                "SELECT term, doc, count(*) FROM vocabulary GROUP BY doc, term ORDER BY doc, term"
             ):
-                found[place].append((_short(term), count))
+                counts[place].append((_short(term), count))
             self._link.execute("ROLLBACK")
-        return found
+        return counts
 
     def close(self) -> None:
         """Give the memory back."""
@@ -45,5 +45,5 @@ class Terms:
 
 
 def _short(term: str) -> str:
-    said = term.encode()
-    return term if len(said) <= _LONGEST else blake2b(said, digest_size=32).hexdigest()
+    encoded = term.encode()
+    return term if len(encoded) <= _LONGEST else blake2b(encoded, digest_size=32).hexdigest()
