@@ -53,6 +53,8 @@ def stale(slug: str) -> list[str]:
     record, now = result(slug), today(slug)
     if record is None or now is None:
         return []
+    if "roles" not in record:
+        return ["the record has the form of an earlier version"]
     reasons = []
     if record["roles"] != "named before the run":
         reasons.append("which criterion decides was named after the run")
