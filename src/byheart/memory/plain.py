@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -111,7 +110,7 @@ def _own(function: Callable[..., Any]) -> list[Word]:
 @cache
 def _annotated(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """(annotation, default) by name of the parameters that are annotated with their help."""
-    names = vars(sys.modules[function.__module__])
+    names = getattr(inspect.unwrap(function), "__globals__", {})
     pairs = {
         p.name: (_evaluated(p.annotation, names), p.default)
         for p in inspect.signature(function).parameters.values()
