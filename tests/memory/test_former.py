@@ -40,7 +40,9 @@ def test_a_former_folder_learns_goes_back_and_forgets(former: Path) -> None:
         assert learned.committed, learned.reason
         memory.revert("v1")
         memory.forget("Ilo Brandt")
-        assert [e.text for e in memory.engrams(None)] == ["Marta Kask signs off travel in Velm."]
+        texts = [e.text for e in memory.engrams(None)]
+        assert "Marta Kask signs off travel in Velm." in texts
+        assert not [t for t in texts if "Ilo Brandt" in t]
 
 
 def test_a_former_folder_may_be_named_its_system(former: Path) -> None:
