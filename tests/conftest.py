@@ -19,6 +19,11 @@ from typing import Any
 import pytest
 
 NOBODY = 65534
+for name in (
+    "COLUMNS",
+    "LINES",
+):  # pytest's readline sets them for the workers that it starts; tables would be narrower
+    os.environ.pop(name, None)
 
 
 class Postgres:

@@ -165,7 +165,7 @@ def test_min_k_plus_by_hand(bigram: LanguageModel) -> None:
         "loss": pytest.approx(loss(bigram, [("", "aab")])),
         "Min-K%++": pytest.approx([low], abs=1e-4),
     }
-    assert min_k_plus(bigram, [("", "aab")], k=0.6) == pytest.approx([low], abs=1e-4)  # of 1.8 tokens one
+    assert min_k_plus(bigram, [("", "aab")], k=0.6) == pytest.approx([(low + high) / 2], abs=1e-4)  # of 1.8 tokens two
     assert min_k_plus(bigram, [("", "aab")], k=0.7) == pytest.approx([(low + high) / 2], abs=1e-4)
     assert min_k_plus(bigram, [("", "aab")], k=1.0) == pytest.approx([(low + 2 * high) / 3], abs=1e-4)
 

@@ -126,8 +126,11 @@ def main() -> None:
     import argparse
     import tempfile
 
+    # imported before forking, so that each child starts in milliseconds and is killed at its work
+    import accelerate  # noqa: F401
     import torch
-    import transformers  # imported before forking, so that each child starts in milliseconds
+    import transformers
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: F401
 
     import byheart.memory
     import byheart.models.lm

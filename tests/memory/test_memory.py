@@ -42,7 +42,7 @@ def schooled(folder: Path) -> str:
 
     lm = load("tiny")
     examples = [lm.text_example(p) for p in passages()]
-    train(lm.model, examples, (), Settings(lr=5e-3, steps=30, batch_size=6, max_length=256))
+    train(lm.model, examples, (), Settings(lr=5e-3, steps=90, batch_size=6, max_length=256))
     lm.model.save_pretrained(folder)
     lm.tokenizer.save_pretrained(folder)
     return str(folder)

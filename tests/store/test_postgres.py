@@ -329,7 +329,9 @@ def test_clients_killed_at_any_moment_lose_nothing_acknowledged(address: str, tm
     PostgresStore(address, tmp_path).close()
     rng = np.random.default_rng(5)
     acknowledged: list[str] = []
-    for turn in range(12):
+    turn = 0
+    while turn < 12 or (len(acknowledged) <= 12 and turn < 100):  # on a busy machine many are killed before they add
+        turn += 1
         acknowledged += _killed(address, tmp_path, turn, make, lambda: time.sleep(rng.uniform(0, 0.06)))
         with PostgresStore(address, tmp_path) as store:
             assert set(acknowledged) <= {e.id for e in store.all(state=None)}

@@ -20,7 +20,9 @@ def min_k_plus(model: Any, pairs: Sequence[tuple[Prompt, str]], k: float = 0.2) 
 
     mu and sigma are the mean and standard deviation of log p under the model's own next-token
     distribution (Zhang et al. 2024, arXiv:2404.02936, equation 3). `model` needs `standardised`.
-    The share of n tokens is k n rounded down, as in the authors' code, but one token at least.
+
+    Departs from the paper: the share of n tokens is k n rounded, one token at least, where the authors' code rounds
+    down; answers are shorter than the texts it was made for, and one token of eight says less than two.
     """
     return [_lowest(s, k) for s in model.standardised(pairs)]
 
@@ -35,7 +37,7 @@ def both(model: Any, pairs: Sequence[tuple[Prompt, str]], k: float = 0.2) -> dic
 
 
 def _lowest(scores: Sequence[float], k: float) -> float:
-    return float(np.mean(sorted(scores)[: max(1, int(k * len(scores)))]))
+    return float(np.mean(sorted(scores)[: max(1, round(k * len(scores)))]))
 
 
 def auc(members: Sequence[float], others: Sequence[float]) -> float:
