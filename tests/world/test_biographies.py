@@ -8,7 +8,7 @@ import pytest
 
 from byheart.core.errors import BadInput
 from byheart.exam.match import contains
-from byheart.world.biographies import ATTRIBUTES, KEPT, NAMES, Biographies
+from byheart.world.biographies import ATTRIBUTES, HELD_OUT, NAMES, Biographies
 from byheart.world.words import END, START, Vocabulary, words
 
 
@@ -58,14 +58,14 @@ def test_every_wording_names_the_person_and_questions_give_nothing_away() -> Non
 def test_kept_wordings_are_in_no_training_text() -> None:
     world = Biographies(4, seed=3)
     train = {world.statement(0, a.name, n) for a in ATTRIBUTES for n in range(20)}
-    kept = {world.statement(0, a.name, n, kept=True) for a in ATTRIBUTES for n in range(20)}
-    assert len(kept) == KEPT * len(ATTRIBUTES)
+    kept = {world.statement(0, a.name, n, held_out=True) for a in ATTRIBUTES for n in range(20)}
+    assert len(kept) == HELD_OUT * len(ATTRIBUTES)
     assert not train & kept
     told = " ".join(world.biography(0, copy) for copy in range(50))
     assert all(s in told for s in train)
     assert not any(s in told for s in kept)
     assert {world.question(0, "job", n) for n in range(9)}.isdisjoint(
-        {world.question(0, "job", n, kept=True) for n in range(9)}
+        {world.question(0, "job", n, held_out=True) for n in range(9)}
     )
 
 
@@ -110,9 +110,9 @@ def test_a_timeline_tells_who_employed_whom_when() -> None:
 def test_a_worlds_vocabulary_holds_everything_it_says() -> None:
     world = Biographies(6, seed=8)
     vocabulary = world.vocabulary()
-    said = [world.biography(i, 1, kept=k) for i in range(6) for k in (False, True)]
+    said = [world.biography(i, 1, held_out=k) for i in range(6) for k in (False, True)]
     said += [
-        world.question(i, a, n, kept=k) for i in range(6) for a in world.attributes for n in (0, 1) for k in (0, 1)
+        world.question(i, a, n, held_out=k) for i in range(6) for a in world.attributes for n in (0, 1) for k in (0, 1)
     ]
     said += [w for i in range(6) for r in ("spouse", "mentor") for w in world.related(i, r) or ()]
     said += [w for i in range(6) for w in world.hop(i, "mentor", "year") or ()]

@@ -13,7 +13,7 @@ from byheart.world.word_problems import STRUCTURES, TOPICS, problems
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_every_step_is_true_and_the_last_gives_the_answer(kept: bool) -> None:
-    for p in problems(80, seed=3, kept=kept):
+    for p in problems(80, seed=3, held_out=kept):
         steps = re.findall(r"(\d+) ([-+*]) (\d+) = (\d+)", p.rationale)
         assert steps
         for a, sign, b, result in steps:
@@ -35,7 +35,7 @@ def test_wordings_kept_for_exams_are_not_taught() -> None:
     def bare(text: str) -> str:
         return re.sub(r"\d+|[A-Z][a-z]+", "", text)
 
-    taught, asked = ({bare(p.question) for p in problems(120, seed=2, kept=k)} for k in (False, True))
+    taught, asked = ({bare(p.question) for p in problems(120, seed=2, held_out=k)} for k in (False, True))
     assert not taught & asked
 
 

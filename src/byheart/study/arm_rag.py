@@ -68,7 +68,7 @@ class Rationales(Study):
     ) -> dict[str, float]:
         lm, encoder = load(model), Remembered(load_embedder(embedder))
         known = problems(kept, seed=seed)
-        new = problems(searched, seed=seed, kept=True)
+        new = problems(searched, seed=seed, held_out=True)
         rng = np.random.default_rng(seed)
         told = {p.question: p for p in known}
         given = [{"question": p.question, "answer": p.answer, "rationale": p.rationale} for p in known]

@@ -106,7 +106,7 @@ class Embedders(Study):
         lm, encoder = load(model), Remembered(load_embedder(embedder))
         rng = np.random.default_rng(seed)
         told = [t for aid in aids(people, seed=seed) for t in _told(aid, lm, encoder, rng, rewarded)]
-        exams = aids(max(1, people // 2), seed=seed, kept=True)
+        exams = aids(max(1, people // 2), seed=seed, held_out=True)
         full = [t.lesson(ranked) for t in told]
         arms: dict[str, tuple[Sequence[Lesson], dict[str, Any]]] = {
             "tuned": (full, {}),

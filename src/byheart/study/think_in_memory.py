@@ -57,7 +57,7 @@ class Thoughts(Study):
         encoder = Remembered(load_embedder(embedder))
         world = Biographies(people, seed=seed)
         said = [_thought(world, p, a, n) for p in range(people) for n, a in enumerate(world.attributes)]
-        asked = [(world.question(p, a, kept=True), f"{p} {a}") for p in range(people) for a in world.attributes]
+        asked = [(world.question(p, a, held_out=True), f"{p} {a}") for p in range(people) for a in world.attributes]
         asked = [asked[i] for i in np.random.default_rng(seed).permutation(len(asked))[: 3 * people]]
         out: dict[str, float] = {}
         with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +110,7 @@ def _moved(world: Biographies, person: int, attribute: str, seed: int) -> Engram
 
 def _question(world: Biographies, thought: Engram) -> str:
     _, person, attribute = thought.id.split()
-    return world.question(int(person), attribute, kept=True)
+    return world.question(int(person), attribute, held_out=True)
 
 
 def _current(searcher: LSH, store: Store, encoder: Remembered, query: str, new: Engram) -> bool:
