@@ -10,9 +10,9 @@ from byheart.world.aids import INSTRUCTIONS, aids
 from byheart.world.people import FIRST, MIDDLE
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_right_keys_help_and_wrong_outputs_are_wrong(kept: bool) -> None:
-    made = {a.kind: a for a in aids(3, seed=4, held_out=kept)}
+@pytest.mark.parametrize("held_out", [False, True])
+def test_right_keys_help_and_wrong_outputs_are_wrong(held_out: bool) -> None:
+    made = {a.kind: a for a in aids(3, seed=4, held_out=held_out)}
     assert list(made) == list(INSTRUCTIONS)
     for kind, aid in made.items():
         assert len(set(aid.keys)) == len(aid.keys)

@@ -33,9 +33,9 @@ def test_what_a_change_replaces_is_of_the_same_slot_and_earlier() -> None:
 def test_the_halves_share_nothing() -> None:
     for part in ("first", "last"):
         assert not set(getattr(DEV, part)) & set(getattr(TEST, part))
-    told = [{w for s in h.slots for w in (*s.stated, *s.changed, *s.questions)} for h in (DEV, TEST)]
+    words = [{w for s in h.slots for w in (*s.stated, *s.changed, *s.questions)} for h in (DEV, TEST)]
     told_traits = [{w for t in h.traits for w in t.stated} for h in (DEV, TEST)]
-    assert not told[0] & told[1]
+    assert not words[0] & words[1]
     assert not told_traits[0] & told_traits[1]
 
 

@@ -39,7 +39,7 @@ def test_where_things_are_is_not_told_before_it_is_seen() -> None:
     for room, within in ROOMS.items():
         assert not any(thing in house.see(State(room)) for kind in KINDS for thing in kind)
         for place in within:
-            inside = [t for t, kept in house.homes.items() if kept == (room, place)]
+            inside = [t for t, home in house.homes.items() if home == (room, place)]
             assert all(t in house.see(State(room, place)) for t in inside)
     assert House(seed=1).homes == house.homes != House(seed=2).homes
     for kind in KINDS:
