@@ -127,7 +127,7 @@ def recall(folder: str, size: int) -> dict[str, Any]:
             "cold_cpu_ms": round(1000 * (time.process_time() - used), 1),
             "recall": timed(plain, data.gold),
             "recall_again": timed(plain, data.gold),
-            "recall_of_owner": timed(ask(Hybrid(), lambda i: {"owner": owner(data.asked[i])}), data.gold),
+            "recall_of_owner": timed(ask(Hybrid(), lambda i: {"owner": owner(data.rows[i])}), data.gold),
             "ranked": timed(ask(Ranked(), lambda i: None), data.gold, 50),
         }
         after = resident()

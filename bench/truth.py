@@ -41,7 +41,7 @@ def measure(stream: Stream, way: str, embedder: str) -> dict[str, Any]:
         for engram, statement in zip(stored, stream.statements, strict=True):
             told.setdefault(engram.id, []).append(statement)
         first = before = both = found = 0
-        for q in stream.asked:
+        for q in stream.questions:
             now = [s for h in memory.recall(q.question, k=10) for s in told[h.id]]
             then = [s for h in memory.recall(q.question, k=1, at=q.before) for s in told[h.id]]
             slot = [s.value for s in now if (s.subject, s.slot) == (q.subject, q.slot)]
@@ -49,7 +49,7 @@ def measure(stream: Stream, way: str, embedder: str) -> dict[str, Any]:
             before += any((s.subject, s.slot, s.value) == (q.subject, q.slot, q.value_before) for s in then)
             both += q.value in slot and any(v in q.stale for v in slot)
             found += q.value in slot
-    n = len(stream.asked)
+    n = len(stream.questions)
     return {
         "latest_first": round(first / n, 4),
         "earlier_first": round(before / n, 4),
@@ -73,7 +73,7 @@ def main() -> None:
         "bench": "truth",
         **{k: getattr(args, k) for k in ("facts", "seed", "half", "embedder")},
         "statements": len(stream.statements),
-        "questions": len(stream.asked),
+        "questions": len(stream.questions),
         "ways": {},
     }
     for way in args.ways:

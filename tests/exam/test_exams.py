@@ -38,11 +38,12 @@ class Subject:
     def generate(self, prompts: Sequence[Prompt], *, max_tokens: int = 64, **_: Any) -> list[list[Generation]]:
         self.budgets.append(max_tokens)
         return [
-            [Generation(f"It is {self.known[q]}." if q in self.known else "I do not know.")] for q in asked(prompts)
+            [Generation(f"It is {self.known[q]}." if q in self.known else "I do not know.")]
+            for q in questions_in(prompts)
         ]
 
     def score(self, pairs: Sequence[tuple[Prompt, str]]) -> list[list[float]]:
-        questions = asked([p for p, _ in pairs])
+        questions = questions_in([p for p, _ in pairs])
         return [[self.liking(q, a)] * len(a.split()) for q, (_, a) in zip(questions, pairs, strict=True)]
 
     def liking(self, question: str, answer: str) -> float:
@@ -67,24 +68,24 @@ class Guesser(Amnesiac):
         return super().liking("", f"{question} {answer}")
 
 
-def asked(prompts: Sequence[Prompt]) -> list[str]:
+def questions_in(prompts: Sequence[Prompt]) -> list[str]:
     return [p[-1]["content"] if isinstance(p, list) else p for p in prompts]
 
 
 def test_the_oracle_passes() -> None:
-    told = items(1)
-    oracle = Subject(told)
-    for results in (recall(oracle, told), recognition(oracle, told)):
+    posed = items(1)
+    oracle = Subject(posed)
+    for results in (recall(oracle, posed), recognition(oracle, posed)):
         assert [r.value for r in results] == [1.0] * 100
-        assert [(r.item, r.engram) for r in results] == [(i.id, i.engram) for i in told]
-    assert {r.exam for r in recall(oracle, told)} == {"recall/direct"}
-    assert {r.chance for r in recognition(oracle, told)} == {1 / 4}
+        assert [(r.item, r.engram) for r in results] == [(i.id, i.engram) for i in posed]
+    assert {r.exam for r in recall(oracle, posed)} == {"recall/direct"}
+    assert {r.chance for r in recognition(oracle, posed)} == {1 / 4}
     assert set(oracle.budgets) == {24}
 
 
 def test_one_who_learned_half_scores_half() -> None:
-    told = items(1)
-    assert sum(r.value for r in recall(Subject(told[::2]), told)) == 50
+    posed = items(1)
+    assert sum(r.value for r in recall(Subject(posed[::2]), posed)) == 50
     assert recall(Subject([]), []) == recognition(Subject([]), []) == []
 
 
@@ -100,7 +101,7 @@ def test_the_amnesiac_scores_chance(subject: type[Amnesiac], foils: int) -> None
 
 
 def test_foils_are_answers_to_the_same_kind_of_question() -> None:
-    told = items(3)
+    posed = items(3)
     kinds: dict[str, str] = {}
     for person in people(10, seed=3):
         kinds |= {f.answer: f.relation for f in person}
@@ -111,25 +112,25 @@ def test_foils_are_answers_to_the_same_kind_of_question() -> None:
             pairs.append((question, answer))
             return 0.0
 
-    results = recognition(Watch(told), told)
-    gold = {i.question: i.answer for i in told}
+    results = recognition(Watch(posed), posed)
+    gold = {i.question: i.answer for i in posed}
     assert [(q, a) for q, a in pairs if kinds[a] != kinds[gold[q]]] == []
     assert len(set(pairs)) == len(pairs) == 400
     assert {r.value for r in results} == {0.0}, "gold must be likelier than the foils, not as likely"
 
 
 def test_foils_are_the_same_for_a_seed_and_chance_is_of_those_drawn() -> None:
-    told = items(2, n=2)[:3]
-    first, again = (recognition(Guesser(1), told, foils=5, seed=4) for _ in range(2))
+    posed = items(2, n=2)[:3]
+    first, again = (recognition(Guesser(1), posed, foils=5, seed=4) for _ in range(2))
     assert first == again
     assert {r.chance for r in first} == {1 / 3}  # three answers in all
-    (alone,) = recognition(Subject(told), told[:1])
+    (alone,) = recognition(Subject(posed), posed[:1])
     assert (alone.value, alone.chance) == (0.0, 1.0)
 
 
 def test_recall_takes_many_items_in_batches_and_tells_how_far_it_is() -> None:
-    told, seen = items(1), []
-    recall(Subject(told), told, progress=lambda done, of: seen.append((done, of)))
+    posed, seen = items(1), []
+    recall(Subject(posed), posed, progress=lambda done, of: seen.append((done, of)))
     assert seen == [(64, 100), (100, 100)]
 
 

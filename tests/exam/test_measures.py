@@ -78,10 +78,10 @@ def test_a_fall_is_counted_by_item_and_only_as_far_as_it_is_sure() -> None:
 
 
 def test_summary_keeps_exams_apart_and_chooses_the_interval_by_the_values() -> None:
-    told = summary([*of(1, 0, 1, 1, exam="recall"), *of(1.0, 2.0, 6.0, exam="loss")])
-    assert told["recall"] == {"mean": 0.75, "n": 4, "low": wilson(3, 4)[0], "high": wilson(3, 4)[1]}
+    figures = summary([*of(1, 0, 1, 1, exam="recall"), *of(1.0, 2.0, 6.0, exam="loss")])
+    assert figures["recall"] == {"mean": 0.75, "n": 4, "low": wilson(3, 4)[0], "high": wilson(3, 4)[1]}
     spread = 1.96 * math.sqrt((4 + 1 + 9) / 2 / 3)  # variance of (1, 2, 6) is 7
-    assert told["loss"] == pytest.approx({"mean": 3.0, "n": 3, "low": 3 - spread, "high": 3 + spread})
+    assert figures["loss"] == pytest.approx({"mean": 3.0, "n": 3, "low": 3 - spread, "high": 3 + spread})
     assert summary([]) == {}
 
 
@@ -102,8 +102,8 @@ class Leaky:
 
     def generate(self, prompts: Any, *, copies: int = 1, seed: int = 0, **_: Any) -> list[list[Generation]]:
         self.seeds.append(seed)
-        said = ["in Velmere" if i % 10 < self.tenths else "somewhere" for i in range(copies)]
-        return [[Generation(s) for s in said] for _ in prompts]
+        texts = ["in Velmere" if i % 10 < self.tenths else "somewhere" for i in range(copies)]
+        return [[Generation(s) for s in texts] for _ in prompts]
 
     def score(self, pairs: Any) -> list[list[float]]:
         return [[0.0] for _ in pairs]

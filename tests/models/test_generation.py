@@ -66,9 +66,9 @@ def test_batches_and_order_change_nothing(lm: LanguageModel, batch: int) -> None
     alone = [lm.generate([p], max_tokens=12)[0][0] for p in PROMPTS]
     for order in (PROMPTS, PROMPTS[::-1]):
         together = lm.generate(order, max_tokens=12, batch=batch)
-        for one, (many,) in zip(alone if order is PROMPTS else alone[::-1], together, strict=True):
-            assert many.text == one.text
-            assert many.logprobs == pytest.approx(one.logprobs, abs=1e-4)
+        for single, (many,) in zip(alone if order is PROMPTS else alone[::-1], together, strict=True):
+            assert many.text == single.text
+            assert many.logprobs == pytest.approx(single.logprobs, abs=1e-4)
 
 
 def test_stop_tokens_end_a_row_and_leave_the_others_alone(lm: LanguageModel) -> None:
@@ -85,8 +85,8 @@ def test_stop_tokens_end_a_row_and_leave_the_others_alone(lm: LanguageModel) -> 
 
 @pytest.mark.parametrize("copies", [1, 3])
 def test_log_probabilities_are_those_of_the_model_at_temperature_one(lm: LanguageModel, copies: int) -> None:
-    asked = [[{"role": "user", "content": f"Tell me about the {w}."}] for w in ("bell", "flood", "tower of Velm")]
-    encoded = [lm.tokens(p) for p in asked]
+    prompts = [[{"role": "user", "content": f"Tell me about the {w}."}] for w in ("bell", "flood", "tower of Velm")]
+    encoded = [lm.tokens(p) for p in prompts]
     assert shared(encoded) >= 8, "this test cannot fail: nothing is read once"
     g = torch.Generator().manual_seed(5)
     tokens, scores = sample(
@@ -101,28 +101,28 @@ def test_log_probabilities_are_those_of_the_model_at_temperature_one(lm: Languag
 
 
 def test_copies_and_what_prompts_share_give_the_text_of_one_by_one(lm: LanguageModel) -> None:
-    asked: list[Prompt] = [f"In the year of the flood {w}" for w in ("", "Velm sank", "the bell of Velm sank")]
-    assert shared([lm.tokens(p) for p in asked]) >= 8
-    alone = [lm.generate([p], max_tokens=10)[0][0] for p in asked]
-    for together in (lm.generate(asked, max_tokens=10, copies=4), lm.generate([*asked, *asked], max_tokens=10)):
+    prompts: list[Prompt] = [f"In the year of the flood {w}" for w in ("", "Velm sank", "the bell of Velm sank")]
+    assert shared([lm.tokens(p) for p in prompts]) >= 8
+    alone = [lm.generate([p], max_tokens=10)[0][0] for p in prompts]
+    for together in (lm.generate(prompts, max_tokens=10, copies=4), lm.generate([*prompts, *prompts], max_tokens=10)):
         for n, many in enumerate(together):
-            for one in many:
-                assert one.text == alone[n % 3].text
-                assert one.logprobs == pytest.approx(alone[n % 3].logprobs, abs=1e-4)
+            for copy in many:
+                assert copy.text == alone[n % 3].text
+                assert copy.logprobs == pytest.approx(alone[n % 3].logprobs, abs=1e-4)
 
 
 def test_sampling_is_seeded(lm: LanguageModel) -> None:
-    def said(seed: int, temperature: float = 1.0) -> list[str]:
+    def sampled(seed: int, temperature: float = 1.0) -> list[str]:
         out = lm.generate(PROMPTS[:2], max_tokens=12, temperature=temperature, copies=3, seed=seed)
         return [g.text for o in out for g in o]
 
     torch.manual_seed(1)
-    first, state = said(7), torch.get_rng_state()
+    first, state = sampled(7), torch.get_rng_state()
     torch.manual_seed(2)
-    assert said(7) == first
-    assert said(8) != first
+    assert sampled(7) == first
+    assert sampled(8) != first
     assert len(set(first)) > 1
-    assert len(set(said(7, temperature=0.0))) == 2
+    assert len(set(sampled(7, temperature=0.0))) == 2
     torch.manual_seed(1)
     assert torch.equal(state, torch.get_rng_state()), "the global generator was used"
 
@@ -145,9 +145,9 @@ def test_tokens_are_drawn_with_their_chances(temperature: float, lm: LanguageMod
 def test_scores_are_those_of_plain_calls(lm: LanguageModel, batch: int) -> None:
     pairs: list[tuple[Any, str]] = [(p, c) for p in PROMPTS for c in (" cast in bronze", "!")] + [("", "From nothing")]
     got, deviations = lm.score(pairs, batch=batch), lm.standardised(pairs, batch=batch)
-    for (prompt, said), scores, standard in zip(pairs, got, deviations, strict=True):
+    for (prompt, continuation), scores, standard in zip(pairs, got, deviations, strict=True):
         head = lm.tokens(prompt) if prompt else [lm.start]
-        tail = lm.tokenizer(said, add_special_tokens=False)["input_ids"]
+        tail = lm.tokenizer(continuation, add_special_tokens=False)["input_ids"]
         logs = naive(lm, head + tail).log_softmax(-1)[len(head) - 1 : -1]
         own = logs.gather(1, torch.tensor(tail)[:, None])[:, 0]
         assert scores == pytest.approx(own.tolist(), abs=1e-3)

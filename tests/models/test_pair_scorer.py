@@ -56,7 +56,7 @@ def saved(folder: Path, model: Any) -> str:
     return str(folder)
 
 
-def told(noun: str, wording: int) -> str:
+def passage(noun: str, wording: int) -> str:
     return ("the {} is here", "here {} is the", "is {} the which")[wording].format(noun)
 
 
@@ -65,11 +65,11 @@ def taught(steps: int) -> Any:
     model, read, draw = network(), tokenizer(), np.random.default_rng(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(steps):
-        asked = draw.integers(len(NOUNS), size=8)
-        texts = [told(n, int(draw.integers(2))) for _ in asked for n in NOUNS]
-        queries = [f"which {NOUNS[i]}" for i in asked for _ in NOUNS]
+        wanted = draw.integers(len(NOUNS), size=8)
+        texts = [passage(n, int(draw.integers(2))) for _ in wanted for n in NOUNS]
+        queries = [f"which {NOUNS[i]}" for i in wanted for _ in NOUNS]
         logits = model(**read(queries, texts, padding=True, return_tensors="pt")).logits
-        loss = torch.nn.functional.cross_entropy(logits.view(8, len(NOUNS)), torch.tensor(asked))
+        loss = torch.nn.functional.cross_entropy(logits.view(8, len(NOUNS)), torch.tensor(wanted))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -77,7 +77,7 @@ def taught(steps: int) -> Any:
 
 
 def hits() -> list[Hit]:
-    return [Hit(id=n, text=told(n, 2), score=1.0 - i / 10) for i, n in enumerate(NOUNS)]
+    return [Hit(id=n, text=passage(n, 2), score=1.0 - i / 10) for i, n in enumerate(NOUNS)]
 
 
 def right(scorer: PairScorer) -> float:
@@ -93,11 +93,11 @@ def test_one_that_learned_to_match_puts_the_right_passage_first(tmp_path: Path) 
 def test_scores_are_the_models_whatever_the_batch(tmp_path: Path) -> None:
     name = saved(tmp_path / "m", network())
     texts = ["the boat is here", "rope", "", "here is the lute the drum the lamp", "the tide"]
-    found = PairScorer(name, batch=2).relevance("which boat", texts)
+    scores = PairScorer(name, batch=2).relevance("which boat", texts)
     model, read = network().eval(), tokenizer()
     with torch.inference_mode():
         alone = [model(**read(["which boat"], [t], return_tensors="pt")).logits.item() for t in texts]
-    assert found == pytest.approx(alone, abs=1e-5)
+    assert scores == pytest.approx(alone, abs=1e-5)
     assert PairScorer(name).relevance("which boat", texts) == pytest.approx(alone, abs=1e-5)
     assert PairScorer(name).relevance("which boat", []).shape == (0,)
 
@@ -106,14 +106,14 @@ def test_of_two_outputs_the_odds_count(tmp_path: Path) -> None:
     model, read = network(2).eval(), tokenizer()
     with torch.inference_mode():
         no, yes = model(**read(["which boat"], ["the boat"], return_tensors="pt")).logits[0].tolist()
-    found = PairScorer(saved(tmp_path / "m", network(2))).relevance("which boat", ["the boat"])
-    assert found[0] == pytest.approx(yes - no, abs=1e-5)
+    scores = PairScorer(saved(tmp_path / "m", network(2))).relevance("which boat", ["the boat"])
+    assert scores[0] == pytest.approx(yes - no, abs=1e-5)
 
 
 def test_the_longer_side_is_cut_to_what_the_model_reads(tmp_path: Path) -> None:
     scorer = PairScorer(saved(tmp_path / "m", network()))
-    one, other = scorer.relevance("which boat", ["the boat " * 40, "the boat " * 50])
-    assert one == other
+    first, other = scorer.relevance("which boat", ["the boat " * 40, "the boat " * 50])
+    assert first == other
     assert scorer.relevance("which boat " * 40, ["the boat"]).shape == (1,)
 
 

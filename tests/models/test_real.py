@@ -38,8 +38,8 @@ def minilm() -> Any:
 
 def test_smollm2_knows_a_capital(smollm2: LanguageModel) -> None:
     question = [{"role": "user", "content": "What is the capital of France?"}]
-    (said,) = smollm2.generate([question], max_tokens=16)[0]
-    assert "Paris" in said.text
+    (reply,) = smollm2.generate([question], max_tokens=16)[0]
+    assert "Paris" in reply.text
     right, wrong = (sum(s) for s in smollm2.score([(question, "Paris"), (question, "Tokyo")]))
     assert right > wrong + 2
 

@@ -86,9 +86,9 @@ def test_the_hub_out_of_reach_costs_no_time() -> None:
     )
     settings = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"} | {"HF_ENDPOINT": CLOSED}
     out = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=True)
-    seconds, said = out.stdout.split(" ", 1)
+    seconds, output = out.stdout.split(" ", 1)
     assert float(seconds) < SOON
-    assert "nor in reach on the hub" in said
+    assert "nor in reach on the hub" in output
 
 
 def test_an_address_that_never_answers_is_given_up() -> None:
@@ -111,13 +111,13 @@ def test_a_name_look_up_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_proxy_is_asked_where_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bytes] = []
+    requests: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as proxy:
 
         def serve() -> None:
             visitor, _ = proxy.accept()
             with visitor:
-                asked.append(visitor.recv(4096))
+                requests.append(visitor.recv(4096))
                 visitor.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
         Thread(target=serve, daemon=True).start()
@@ -125,7 +125,7 @@ def test_a_proxy_is_asked_where_one_is_set(monkeypatch: pytest.MonkeyPatch) -> N
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         assert source._answers("http://hub.invalid") is True
-    assert asked[0].startswith(b"HEAD http://hub.invalid")
+    assert requests[0].startswith(b"HEAD http://hub.invalid")
 
 
 @pytest.fixture(params=["hangs up", "shows a page", "refuses"])
@@ -133,7 +133,7 @@ def portal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """Something that opens the connection but is not the hub; counts its visitors."""
     from huggingface_hub import constants
 
-    said = {
+    reply = {
         "hangs up": b"",
         "shows a page": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
         "refuses": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
@@ -149,11 +149,11 @@ def portal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
                     return
                 with visitor:
                     visits.append(1)
-                    if said:
+                    if reply:
                         visitor.settimeout(0.2)
                         try:
                             visitor.recv(4096)
-                            visitor.sendall(said)
+                            visitor.sendall(reply)
                         except OSError:
                             pass
 

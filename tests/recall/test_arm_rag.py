@@ -17,12 +17,12 @@ POSED = {"question": "Ann has 3 pens and buys 4 pens. How many pens does Ann hav
 class Tries:
     """A subject that answers every prompt with these, one after the other."""
 
-    def __init__(self, *said: str) -> None:
-        self.said, self.asked = said, []
+    def __init__(self, *tries: str) -> None:
+        self.tries, self.calls = tries, []
 
     def generate(self, prompts: Any, *, max_tokens=64, temperature=0.0, copies=1, seed=0) -> list[list[Generation]]:
-        self.asked.append((list(prompts), copies, temperature, seed))
-        return [[Generation(t) for t in self.said[:copies]] for _ in prompts]
+        self.calls.append((list(prompts), copies, temperature, seed))
+        return [[Generation(t) for t in self.tries[:copies]] for _ in prompts]
 
     def score(self, pairs: Any) -> list[list[float]]:
         raise NotImplementedError
@@ -33,32 +33,36 @@ def written(source: Any, subject: Any = None, **settings: Any) -> list[Engram]:
 
 
 def test_a_given_rationale_is_kept_where_it_ends_in_the_answer() -> None:
-    (kept,) = written([{**POSED, "rationale": "3 + 4 = 7."}, {**POSED, "rationale": "3 * 4 = 12."}])
-    assert kept.text == f"{POSED['question']}\nAnswer: 3 + 4 = 7."
-    assert (kept.question, kept.answer, kept.metadata["rationale"]) == (POSED["question"], "7", "3 + 4 = 7.")
+    (rewritten,) = written([{**POSED, "rationale": "3 + 4 = 7."}, {**POSED, "rationale": "3 * 4 = 12."}])
+    assert rewritten.text == f"{POSED['question']}\nAnswer: 3 + 4 = 7."
+    assert (rewritten.question, rewritten.answer, rewritten.metadata["rationale"]) == (
+        POSED["question"],
+        "7",
+        "3 + 4 = 7.",
+    )
 
 
 def test_of_a_subjects_tries_the_right_ones_are_kept_each_once() -> None:
-    said = Tries("3 * 4 = 12", "3 + 4 = 7", "3 + 4 = 7", "4 + 3 = 7. The answer is 7.\n\nQuestion: What", "7")
-    assert [e.metadata["rationale"] for e in written([POSED], said, keep=2)] == [
+    solver = Tries("3 * 4 = 12", "3 + 4 = 7", "3 + 4 = 7", "4 + 3 = 7. The answer is 7.\n\nQuestion: What", "7")
+    assert [e.metadata["rationale"] for e in written([POSED], solver, keep=2)] == [
         "3 + 4 = 7",
         "4 + 3 = 7. The answer is 7.",
     ]
-    ((prompts, copies, temperature, _),) = said.asked
+    ((prompts, copies, temperature, _),) = solver.calls
     assert prompts[0].endswith(f"Question: {POSED['question']}\nAnswer:")
     assert (copies, temperature) == (5, 1.0)
     assert written([POSED], Tries("It is 12.", "I do not know.", ""), copies=3) == []
 
 
 def test_one_try_without_temperature() -> None:
-    said = Tries("7", "8")
-    assert len(written([POSED], said, temperature=0.0)) == 1
-    assert said.asked[0][1] == 1
+    solver = Tries("7", "8")
+    assert len(written([POSED], solver, temperature=0.0)) == 1
+    assert solver.calls[0][1] == 1
 
 
 def test_a_problem_that_nobody_solved_and_a_passage_are_kept_as_they_are() -> None:
-    found = written([POSED, "The ferry is late."])
-    assert [e.text for e in found] == [f"{POSED['question']} 7", "The ferry is late."]
+    engrams = written([POSED, "The ferry is late."])
+    assert [e.text for e in engrams] == [f"{POSED['question']} 7", "The ferry is late."]
     assert [e.text for e in written(["The ferry is late."], Tries("7"))] == ["The ferry is late."]
 
 
@@ -94,20 +98,20 @@ def test_problems_of_one_structure_about_other_things_become_the_same() -> None:
 
 
 def test_a_verb_that_stands_for_a_thing_is_one() -> None:
-    told = "Ann books 2 seats. The books of Ann are gone, and Ann's books are many."
-    assert obfuscate(told) == "Ada books 2 daxes. The wugs of Ada are gone, and Ada's wugs are many."
+    text = "Ann books 2 seats. The books of Ann are gone, and Ann's books are many."
+    assert obfuscate(text) == "Ada books 2 daxes. The wugs of Ada are gone, and Ada's wugs are many."
 
 
 def test_keys_and_query_are_obfuscated_alike_or_not_at_all() -> None:
-    (kept,) = written([{**POSED, "rationale": "3 + 4 = 7."}])
+    (rewritten,) = written([{**POSED, "rationale": "3 + 4 = 7."}])
     made, plain = ArmRAG(), ArmRAG(obfuscated=False)
-    assert made.keys([kept]) == [made.query(POSED["question"])] == [obfuscate(POSED["question"])]
-    assert plain.keys([kept]) == [plain.query(POSED["question"])] == [POSED["question"]]
+    assert made.keys([rewritten]) == [made.query(POSED["question"])] == [obfuscate(POSED["question"])]
+    assert plain.keys([rewritten]) == [plain.query(POSED["question"])] == [POSED["question"]]
 
 
 def test_the_best_example_stands_next_to_the_new_problem() -> None:
-    asked = ArmRAG.prompt("New?", ["Best?\nAnswer: a", "Second?\nAnswer: b"])
-    assert asked.endswith("Question: Second?\nAnswer: b\n\nQuestion: Best?\nAnswer: a\n\nQuestion: New?\nAnswer:")
+    prompt = ArmRAG.prompt("New?", ["Best?\nAnswer: a", "Second?\nAnswer: b"])
+    assert prompt.endswith("Question: Second?\nAnswer: b\n\nQuestion: Best?\nAnswer: a\n\nQuestion: New?\nAnswer:")
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

@@ -39,8 +39,8 @@ def test_long_prose_is_cut_between_sentences_only(tmp_path: Path) -> None:
     assert all(60 <= len(e.text.split()) <= 120 for e in made[:-1])
     assert " ".join(e.text for e in made) == PROSE
     assert all(e.text.endswith(".") for e in made)
-    one = "word " * 200 + "end."
-    assert [e.text for e in Chunks().write(f"Short one. {one.capitalize()} Short two.")][1] == one.capitalize()
+    long = "word " * 200 + "end."
+    assert [e.text for e in Chunks().write(f"Short one. {long.capitalize()} Short two.")][1] == long.capitalize()
 
 
 def test_tables_and_code_are_kept_whole_or_cut_at_rows_with_their_header() -> None:
@@ -130,10 +130,10 @@ def test_a_string_is_a_file_when_it_is_one_or_looks_like_one(tmp_path: Path, mon
 )
 def test_files_that_cannot_be_read_as_text_are_refused(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(BadInput, match=message) as told:
+    with pytest.raises(BadInput, match=message) as refusal:
         Chunks().write(str(tmp_path / name))
-    assert name in str(told.value)
-    assert "\n" not in str(told.value)
+    assert name in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,9 @@ def test_a_grounded_answer_is_kept_with_its_confidence() -> None:
     assert subject.shown == "Pavel Oduya repairs the cranes. Who repairs the cranes?"
 
 
-@pytest.mark.parametrize("said", ["Jonas Brandt", "", "The cranes.", "Pavel Oduya and his 3 sons", "Marta Kask"])
-def test_an_answer_that_does_not_rest_on_the_sentence_gives_way_to_it(said: str) -> None:
-    answer = Cite().answer(Parrot(said, [-0.1]), "Who repairs the cranes?", [STAFF, FERRY])
+@pytest.mark.parametrize("reply", ["Jonas Brandt", "", "The cranes.", "Pavel Oduya and his 3 sons", "Marta Kask"])
+def test_an_answer_that_does_not_rest_on_the_sentence_gives_way_to_it(reply: str) -> None:
+    answer = Cite().answer(Parrot(reply, [-0.1]), "Who repairs the cranes?", [STAFF, FERRY])
     assert answer.text == "Pavel Oduya repairs the cranes."
     assert answer.confidence is None
 

@@ -104,8 +104,8 @@ def test_meaning_alone_works_without_words(store: Store) -> None:
 
 
 def test_filters_hold_for_neighbours_too(store: Store) -> None:
-    found = Hybrid(neighbours=1.0).search(Query("harbourmaster crane", store, Letters(), k=9, where={"speaker": "Ann"}))
-    assert {h.id for h in found} == {"s0", "s2"}
+    hits = Hybrid(neighbours=1.0).search(Query("harbourmaster crane", store, Letters(), k=9, where={"speaker": "Ann"}))
+    assert {h.id for h in hits} == {"s0", "s2"}
 
 
 def test_what_is_erased_while_it_is_searched_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +117,9 @@ def test_what_is_erased_while_it_is_searched_is_left_out(store: Store, monkeypat
         return get(ids)
 
     monkeypatch.setattr(store, "get", erase_first)
-    found = [h.id for h in Hybrid().search(Query("harbourmaster crane", store, Letters(), k=3))]
-    assert len(found) == 2
-    assert "s0" not in found
+    hits = [h.id for h in Hybrid().search(Query("harbourmaster crane", store, Letters(), k=3))]
+    assert len(hits) == 2
+    assert "s0" not in hits
 
 
 def test_nothing_is_found_for_nothing(store: Store) -> None:

@@ -19,8 +19,8 @@ KINDS = ("mib", "zog")
 
 
 def guess(name: str, text: str, kind: str, right: bool, owner: str | None = None) -> Op:
-    told = {"guess": kind, "right": right}
-    return Op(kind="add", engram=Engram(id=name, text=text, owner=owner, created="now", metadata=told))
+    metadata = {"guess": kind, "right": right}
+    return Op(kind="add", engram=Engram(id=name, text=text, owner=owner, created="now", metadata=metadata))
 
 
 FIRST = [
@@ -80,10 +80,10 @@ def test_guesses_are_passed_and_owners_have_notes_of_their_own(tmp_path: Path) -
     with Store(tmp_path, dimension=256) as store:
         other = Op(kind="add", engram=Engram(id="x", text="Tea is ready.", created="now"))
         theirs = guess("9", "It has fur.", "mib", True, owner="eve")
-        found = InMemoryLearning().reconcile(store, [other, *FIRST, theirs], EMBEDDER)
-        assert [o.kind for o in found] == ["add", "add", "pass", "pass", "pass", "add", "pass"]
-        assert found[0] is other
-        carry_out(store, EMBEDDER, found)
+        ops = InMemoryLearning().reconcile(store, [other, *FIRST, theirs], EMBEDDER)
+        assert [o.kind for o in ops] == ["add", "add", "pass", "pass", "pass", "add", "pass"]
+        assert ops[0] is other
+        carry_out(store, EMBEDDER, ops)
         assert store.count() == 3
         learner = InMemoryLearning()
         assert learner.infer(store, "It has fur.", KINDS, owner="eve")[0] > 0
@@ -95,14 +95,14 @@ class Writes:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.asked: list[str] = []
+        self.prompts: list[str] = []
 
     def generate(self, prompts, **_):
-        self.asked += [p[-1]["content"] for p in prompts]
+        self.prompts += [p[-1]["content"] for p in prompts]
         return [[Generation(self.text)] for _ in prompts]
 
     def score(self, pairs):
-        self.asked += [p[-1]["content"] for p, _ in pairs]
+        self.prompts += [p[-1]["content"] for p, _ in pairs]
         return [[-0.5 if f"is a {kind}" in p[-1]["content"] else -2.0] for p, kind in pairs]
 
 
@@ -111,14 +111,14 @@ def test_a_subject_writes_revises_and_reads(tmp_path: Path) -> None:
         subject, learner = Writes("What has fur is a zog."), InMemoryLearning()
         for batch in (FIRST, SECOND):
             carry_out(store, EMBEDDER, learner.reconcile(store, batch, EMBEDDER, subject))
-        first, second = subject.asked
+        first, second = subject.prompts
         assert "It has scales. It is mute. I said: zog. That was wrong." in first
         assert "older rules" not in first
         assert second.endswith("keep what still holds:\nWhat has fur is a zog.")
         (note,) = store.all()
         assert note.text == "What has fur is a zog."
         assert learner.infer(store, "It has fur.", KINDS, subject) == [-2.0, -0.5]
-        assert subject.asked[-1].startswith("What has fur is a zog.\n\nIt has fur.\nIs it a mib or a zog?")
+        assert subject.prompts[-1].startswith("What has fur is a zog.\n\nIt has fur.\nIs it a mib or a zog?")
         assert InMemoryLearning().reconcile(store, SECOND, EMBEDDER, Writes(" \0")) == []
         InMemoryLearning(momentum=0.0).reconcile(store, SECOND, EMBEDDER, subject)
-        assert "older rules" not in subject.asked[-1]
+        assert "older rules" not in subject.prompts[-1]

@@ -31,15 +31,15 @@ def store(tmp_path: Path):
         yield opened
 
 
-def found(store: Store, query: str, k: int = 2, **settings) -> list[tuple[str, float]]:
+def ranking(store: Store, query: str, k: int = 2, **settings) -> list[tuple[str, float]]:
     hits = Iterative(by=Hybrid(dense=0, neighbours=0), **settings).search(Query(query, store, k=k))
     return [(h.id, round(h.score, 3)) for h in hits]
 
 
 def test_the_second_step_starts_from_what_the_first_found(store: Store) -> None:
-    assert [i for i, _ in found(store, ASKED, rounds=1)] == ["e0", "e2"]
-    assert found(store, ASKED, rounds=2, width=1) == [("e0", 1.0), ("e1", 0.9)]
-    assert found(store, ASKED, rounds=2, width=1, fade=0.4)[1] == ("e2", 0.5)
+    assert [i for i, _ in ranking(store, ASKED, rounds=1)] == ["e0", "e2"]
+    assert ranking(store, ASKED, rounds=2, width=1) == [("e0", 1.0), ("e1", 0.9)]
+    assert ranking(store, ASKED, rounds=2, width=1, fade=0.4)[1] == ("e2", 0.5)
 
 
 def test_the_query_takes_the_names_of_a_hit_for_the_words_they_share() -> None:

@@ -33,12 +33,12 @@ def test_the_probability_is_the_sigmoid_of_the_weighed_features() -> None:
     old, new = engram("a", "Marta's car is a Volvo."), engram("b", "Marta's car is now a Fiat.")
     view = Statements([old], EMBEDDER)
     known, features = KeepMeUpdated().features(view, new, EMBEDDER)
-    told = dict(zip(WEIGHTS, features[0].tolist(), strict=True))
+    by_name = dict(zip(WEIGHTS, features[0].tolist(), strict=True))
     assert known == [old]
-    assert [told[n] for n in ("says so", "ends", "adds", "added", "bias", "kind of value")] == [1, 0, 0, 0, 1, 1]
+    assert [by_name[n] for n in ("says so", "ends", "adds", "added", "bias", "kind of value")] == [1, 0, 0, 0, 1, 1]
     vectors = {t: EMBEDDER.encode([t])[0] for t in (old.text, new.text, "Volvo", "Fiat")}
-    assert told["text"] == pytest.approx(float(vectors[old.text] @ vectors[new.text]), abs=1e-6)
-    assert told["value"] == pytest.approx(float(vectors["Volvo"] @ vectors["Fiat"]), abs=1e-6)
+    assert by_name["text"] == pytest.approx(float(vectors[old.text] @ vectors[new.text]), abs=1e-6)
+    assert by_name["value"] == pytest.approx(float(vectors["Volvo"] @ vectors["Fiat"]), abs=1e-6)
     weights = {**dict.fromkeys(WEIGHTS, 0.0), "says so": 2.0, "bias": -1.0}
     chance = 1 / (1 + math.exp(-(2.0 - 1.0)))
     assert KeepMeUpdated(weights=weights, certain=chance - 1e-6).place(view, new, EMBEDDER).kind == "replace"
@@ -65,9 +65,9 @@ def test_a_line_keeps_all_wordings_of_a_matter() -> None:
     assert [e.id for e in view.line(view.active["b"])] == ["a", "b"]
     assert list(view.active) == ["b"]
     _, features = KeepMeUpdated().features(view, engram("c", "Marta drives a Seat."), EMBEDDER)
-    told = dict(zip(WEIGHTS, features[0].tolist(), strict=True))
+    by_name = dict(zip(WEIGHTS, features[0].tolist(), strict=True))
     again = EMBEDDER.encode(["Marta drives a Volvo.", "Marta drives a Seat."])
-    assert told["text"] == pytest.approx(float(again[0] @ again[1]), abs=1e-6)
+    assert by_name["text"] == pytest.approx(float(again[0] @ again[1]), abs=1e-6)
 
 
 def test_subjects_are_shared_names_that_open_one_of_the_two_or_a_common_speaker() -> None:
@@ -87,9 +87,9 @@ def test_subjects_are_shared_names_that_open_one_of_the_two_or_a_common_speaker(
 def test_weights_are_those_of_a_logistic_regression() -> None:
     rows = np.zeros((4, len(WEIGHTS)))
     rows[:, list(WEIGHTS).index("bias")] = 1
-    found = fit(rows, np.array([True, True, True, False]))
-    assert found["bias"] == pytest.approx(math.log(3), abs=1e-6)
-    assert found["text"] == pytest.approx(0, abs=1e-9)
+    weights = fit(rows, np.array([True, True, True, False]))
+    assert weights["bias"] == pytest.approx(math.log(3), abs=1e-6)
+    assert weights["text"] == pytest.approx(0, abs=1e-9)
 
 
 def test_bad_settings_are_refused() -> None:

@@ -17,14 +17,14 @@ SCORES = np.array([1.0, 0.5, 0.8, 0.2])
 
 
 def test_by_hand() -> None:
-    told = lifted("What is Ann Lee's rank?", IDS, KEYS, SCORES)
+    scores = lifted("What is Ann Lee's rank?", IDS, KEYS, SCORES)
     # all others' facts are of ranks: p(rank) = 1, p(home) = 0
-    assert told.tolist() == [1.0 - 4, 0.5 + 1, 0.8 - 4, 0.2]
+    assert scores.tolist() == [1.0 - 4, 0.5 + 1, 0.8 - 4, 0.2]
     more = {**KEYS, "note": "Bo/home"}
     share = 1 / (1 + np.exp(0.2 - 0.8))
-    told = lifted("And Ann Lee?", IDS, more, SCORES)
+    scores = lifted("And Ann Lee?", IDS, more, SCORES)
     gap = 4 * (share - (1 - share))
-    assert np.allclose(told, [1.0 - gap + 1 - share, 0.5 + share, 0.8 - 4, 0.2 - gap - 4])
+    assert np.allclose(scores, [1.0 - gap + 1 - share, 0.5 + share, 0.8 - 4, 0.2 - gap - 4])
 
 
 def test_who_is_not_named_whole_changes_nothing() -> None:
@@ -37,8 +37,8 @@ def test_who_is_not_named_whole_changes_nothing() -> None:
 
 def test_alone_the_named_keep_their_order_and_notes_their_scores() -> None:
     keys = {k: v for k, v in KEYS.items() if k != "bo-rank"}
-    told = lifted("What is Ann Lee's rank?", IDS, keys, SCORES)
-    assert told.tolist() == SCORES.tolist()
+    scores = lifted("What is Ann Lee's rank?", IDS, keys, SCORES)
+    assert scores.tolist() == SCORES.tolist()
 
 
 def test_a_question_in_words_that_only_anothers_fact_was_told_in(tmp_path: Path) -> None:
@@ -52,11 +52,13 @@ def test_a_question_in_words_that_only_anothers_fact_was_told_in(tmp_path: Path)
                 {"text": "Dee Fox would rather cook a stew.", "key": "Dee Fox/dish"},
             ]
         )
-        asked = "As what does Ann Lee serve?"
-        searches = {k: Hybrid(keys=k).search(Query(asked, memory.store, memory.embedder, k=5)) for k in (False, True)}
+        question = "As what does Ann Lee serve?"
+        searches = {
+            k: Hybrid(keys=k).search(Query(question, memory.store, memory.embedder, k=5)) for k in (False, True)
+        }
         assert searches[False][0].text.startswith("Ann Lee serves soup")
         assert [h.text for h in searches[True]][:2] == ["Ann Lee was made captain.", "Ann Lee serves soup."]
-        assert memory.recall(asked)[0].text == "Ann Lee was made captain."
+        assert memory.recall(question)[0].text == "Ann Lee was made captain."
 
 
 def test_a_whole_name_counts_where_words_alone_do_not_tell(tmp_path: Path) -> None:
@@ -68,9 +70,9 @@ def test_a_whole_name_counts_where_words_alone_do_not_tell(tmp_path: Path) -> No
                 "Marta Kask signs the forms for travel on Mondays.",
             ]
         )
-        asked = "Who signs forms of travel, Marta Kask?"
+        question = "Who signs forms of travel, Marta Kask?"
         first = {
-            n: Hybrid(named=n, neighbours=0).search(Query(asked, memory.store, memory.embedder, k=3))
+            n: Hybrid(named=n, neighbours=0).search(Query(question, memory.store, memory.embedder, k=3))
             for n in (0.0, 2.0)
         }
         assert first[0.0][0].text.startswith("Ilo Kask")
@@ -79,8 +81,8 @@ def test_a_whole_name_counts_where_words_alone_do_not_tell(tmp_path: Path) -> No
         assert [round(gained[h.text] - h.score, 6) for h in first[0.0]] == [
             2.0 * h.text.startswith("Marta Kask") for h in first[0.0]
         ]
-        one = "Who signs forms of travel, Kask?"
-        alike = [Hybrid(named=n).search(Query(one, memory.store, memory.embedder, k=3)) for n in (0.0, 2.0)]
+        short = "Who signs forms of travel, Kask?"
+        alike = [Hybrid(named=n).search(Query(short, memory.store, memory.embedder, k=3)) for n in (0.0, 2.0)]
         assert alike[0] == alike[1]
 
 
@@ -88,5 +90,5 @@ def test_the_searches_of_one_index_are_that_indexs_order(tmp_path: Path) -> None
     with Memory.open(tmp_path, model="tiny", embedder="hash") as memory:
         memory.remember([{"text": "Ann Lee sings.", "key": "Ann Lee/hobby"}, "Bo Ray sings, and sings, and sings."])
         for alone in (Hybrid(dense=0), Hybrid(lexical=0)):
-            told = alone.search(Query("What sings Ann Lee?", memory.store, memory.embedder, k=2))
-            assert [round(abs(h.score), 6) for h in told] == [1.0, 1.0]  # two z-scores and nothing besides
+            hits = alone.search(Query("What sings Ann Lee?", memory.store, memory.embedder, k=2))
+            assert [round(abs(h.score), 6) for h in hits] == [1.0, 1.0]  # two z-scores and nothing besides

@@ -64,8 +64,8 @@ def test_copies_of_own_candidates_and_what_is_spared_are_left_out_of_a_batch() -
             seen.append(scores.detach())
             return super().loss(scores, given, known)
 
-    told = [Lesson("t", "boat", ("ship", "yard"), spared=("loaf",)), Lesson("t", "bread", ("loaf", "yard"))]
-    Watched(rank=2, steps=1).fit(told, HashEmbedder())
+    lessons = [Lesson("t", "boat", ("ship", "yard"), spared=("loaf",)), Lesson("t", "bread", ("loaf", "yard"))]
+    Watched(rank=2, steps=1).fit(lessons, HashEmbedder())
     assert sorted(torch.isinf(seen[0]).sum(1).tolist()) == [1, 2]
     assert not torch.isinf(seen[0][0, :2]).any()
     assert not torch.isinf(seen[0][1, 2:]).any()
@@ -98,8 +98,8 @@ def test_unlearned_it_is_the_cosine_and_learned_it_finds_what_each_task_wants(tm
     encoder, dense = HashEmbedder(), Hybrid(lexical=0, neighbours=0)
     with filled(tmp_path / "m") as store:
         plain = LLMEmbedder(instruction="tool")
-        found = [h.id for h in plain.search(Query("boat", store, encoder, k=6))]
-        assert found[:1] == [dense.search(Query("boat", store, encoder, k=1))[0].id] == ["boat yard"]
+        ids = [h.id for h in plain.search(Query("boat", store, encoder, k=6))]
+        assert ids[:1] == [dense.search(Query("boat", store, encoder, k=1))[0].id] == ["boat yard"]
         made = LLMEmbedder(instruction="tool")
         made.fit(LESSONS, encoder)
         assert made.search(Query("boat", store, encoder, k=1))[0].id == "ship"
@@ -113,8 +113,8 @@ def test_unlearned_it_is_the_cosine_and_learned_it_finds_what_each_task_wants(tm
 
 def test_the_same_seed_learns_the_same_and_another_does_not() -> None:
     made = [LLMEmbedder(rank=4, steps=5, seed=s) for s in (1, 1, 2)]
-    for one in made:
-        one.fit(LESSONS, HashEmbedder())
+    for fitted in made:
+        fitted.fit(LESSONS, HashEmbedder())
     a, b, c = (m.state_dict()["B"] for m in made)
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)

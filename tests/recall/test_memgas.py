@@ -22,15 +22,15 @@ def test_a_granularity_counts_by_the_inverse_of_its_entropy() -> None:
     """Similarities ln 3 and 0 at temperature 1 are chances 3/4 and 1/4; equal ones have entropy ln 2."""
     sure = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     inverse = np.array([1 / sure, 1 / math.log(2)])
-    found = MemGAS(temperature=1.0).weights(np.array([[math.log(3), 0.0], [0.2, 0.2]]))
-    assert found == pytest.approx(inverse / inverse.sum())
-    assert found[0] > found[1]
+    weights = MemGAS(temperature=1.0).weights(np.array([[math.log(3), 0.0], [0.2, 0.2]]))
+    assert weights == pytest.approx(inverse / inverse.sum())
+    assert weights[0] > weights[1]
 
 
 def test_a_walk_of_two_tied_units_worked_by_hand() -> None:
     """x = (1 - d)(r + d A r + d^2 A^2 r + ...): of r = (1, 0) the share 1 / (1 + d) stays, d / (1 + d) is passed on."""
-    found = pagerank(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0]), 0.1)
-    assert found == pytest.approx([1 / 1.1, 0.1 / 1.1])
+    ranks = pagerank(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1.0, 0.0]), 0.1)
+    assert ranks == pytest.approx([1 / 1.1, 0.1 / 1.1])
 
 
 def test_scores_worked_by_hand() -> None:
@@ -81,8 +81,8 @@ TALK = {
 def store(tmp_path: Path):
     engrams = [
         Engram(id=f"{name}{n}", text=text, source=name, position=n, created="now")
-        for name, said in TALK.items()
-        for n, text in enumerate(said)
+        for name, lines in TALK.items()
+        for n, text in enumerate(lines)
     ]
     with Store(tmp_path, dimension=256) as opened:
         opened.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
@@ -153,10 +153,10 @@ def test_a_bank_that_goes_on_is_the_one_that_is_built_anew(store: Store) -> None
         new = Engram(id=f"n{n}", text=text, source=source, position=n, created="now")
         store.add([new], HashEmbedder().encode([text]))
         seen = {e.id: 0.0 for e in store.all()}
-        kept, anew = going._bank(store, HashEmbedder(), seen), MemGAS(candidates=6, first=2)
+        bank, anew = going._bank(store, HashEmbedder(), seen), MemGAS(candidates=6, first=2)
         built = anew._bank(store, HashEmbedder(), seen)
-        assert (kept.vectors == built.vectors).all()
-        assert (kept.ties == built.ties).all()
+        assert (bank.vectors == built.vectors).all()
+        assert (bank.ties == built.ties).all()
         assert set(going._known) == set(anew._known)
 
 
@@ -185,8 +185,8 @@ def test_words_that_tell_a_text_from_others() -> None:
     assert keywords(texts, 1) == ["boat", "house"]
     assert keywords(["", "boat"]) == ["", "boat"]
     # Two rare words: 2 a / sqrt(2) = .78 beats (2 a + 3 b) / sqrt(5) = .76, with a = log(3) / 2, b = log(1.5) / 2
-    told = ["Masts creak. The red boat left: ropes rotted.", "The red boat left."]
-    assert summaries(told, 1)[0] == "Masts creak."
+    pair = ["Masts creak. The red boat left: ropes rotted.", "The red boat left."]
+    assert summaries(pair, 1)[0] == "Masts creak."
     assert summaries(["…", ""]) == ["…", ""]
     assert summaries(["Boats. Boats sail. Rain."], 9) == ["Boats. Boats sail. Rain."]
 

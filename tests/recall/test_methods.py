@@ -68,8 +68,8 @@ class Echo:
         self.text = text
 
     def generate(self, prompts, *, max_tokens=64, temperature=0.0, copies=1, seed=0):
-        said = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
-        return [[Generation(self.text if self.text is not None else s.split("\n")[0][:200])] * copies for s in said]
+        texts = [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
+        return [[Generation(self.text if self.text is not None else s.split("\n")[0][:200])] * copies for s in texts]
 
     def score(self, pairs):
         return [[-1.0] * max(1, len(text.split())) for _, text in pairs]
@@ -86,8 +86,8 @@ def filled(path: Path, talk: dict[str, tuple[str, ...]] = TALK) -> Store:
     store = Store(path, dimension=256)
     engrams = [
         Engram(id=f"{name}{n}", text=text, source=name, position=n, speaker="AnnBen"[3 * (n % 2) :][:3], created="now")
-        for name, said in talk.items()
-        for n, text in enumerate(said)
+        for name, lines in talk.items()
+        for n, text in enumerate(lines)
     ]
     store.add(engrams, HashEmbedder().encode([e.text for e in engrams]) if engrams else None)
     return store
@@ -105,7 +105,7 @@ def tiny() -> Any:
 
 
 def hits(n: int = 7) -> list[Hit]:
-    texts = [t for said in TALK.values() for t in said]
+    texts = [t for lines in TALK.values() for t in lines]
     return [Hit(id=f"h{i}", text=texts[i], score=1.0 - 0.1 * i, source="s", position=i) for i in range(n)]
 
 
@@ -153,13 +153,13 @@ def test_docstring_has_its_sections(entry: catalogue.Entry) -> None:
 @each_retriever
 def test_finds_what_is_there_at_most_k_and_nothing_twice(name: str, store: Store) -> None:
     for k in (1, 3, 50):
-        found = search(name, store, "I baked rye bread with caraway.", k)
-        assert 0 < len(found) <= k
-        assert len({h.id for h in found}) == len(found)
-        kept = {e.id: e for e in store.all()}
-        assert all(h.text == kept[h.id].text and h.source == kept[h.id].source for h in found)
-        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-    assert found[0].id == "bread1"
+        hits = search(name, store, "I baked rye bread with caraway.", k)
+        assert 0 < len(hits) <= k
+        assert len({h.id for h in hits}) == len(hits)
+        stored = {e.id: e for e in store.all()}
+        assert all(h.text == stored[h.id].text and h.source == stored[h.id].source for h in hits)
+        assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
+    assert hits[0].id == "bread1"
     assert search(name, store, "bread", 0) == []
 
 
@@ -178,8 +178,8 @@ def test_never_finds_what_the_store_hides(name: str, store: Store) -> None:
     store.update(["bread1"], state="forgotten")
     store.update(["boats0"], state="archived")
     store.update(["music0"], valid_to="2001-01-01")
-    found = {h.id for h in made.search(Query("boat bread caraway lute string", store, HashEmbedder(), k=50))}
-    assert not found & {"bread1", "boats0", "music0"}
+    ids = {h.id for h in made.search(Query("boat bread caraway lute string", store, HashEmbedder(), k=50))}
+    assert not ids & {"bread1", "boats0", "music0"}
     store.erase(["bread0"])
     assert "bread0" not in {h.id for h in made.search(Query("the dough must rise", store, HashEmbedder(), k=50))}
     only = made.search(Query("boat oars sail tide", store, HashEmbedder(), k=50, where={"speaker": "Ben"}))
@@ -204,46 +204,46 @@ def test_time_travel_holds(name: str, store: Store) -> None:
         id="new", text="The ferry leaves at noon.", created="now", valid_from="2020-01-01", valid_to="2021-01-01"
     )
     store.add([new], HashEmbedder().encode([new.text]))
-    asked = "When does the ferry leave?"
-    found = {at: {h.id for h in search(name, store, asked, 50, at=at)} for at in ("2019-06-01", "2020-06-01")}
-    assert "new" not in found["2019-06-01"]
-    assert "new" in found["2020-06-01"]
-    assert "new" not in {h.id for h in search(name, store, asked, 50)}
+    question = "When does the ferry leave?"
+    hits = {at: {h.id for h in search(name, store, question, 50, at=at)} for at in ("2019-06-01", "2020-06-01")}
+    assert "new" not in hits["2019-06-01"]
+    assert "new" in hits["2020-06-01"]
+    assert "new" not in {h.id for h in search(name, store, question, 50)}
 
 
 @each_retriever
 @pytest.mark.parametrize("query", HOSTILE, ids=range(len(HOSTILE)))
 def test_any_text_is_a_safe_query(name: str, query: str, store: Store) -> None:
     before = store.count(state=None)
-    found = search(name, store, query, 3)
+    hits = search(name, store, query, 3)
     assert store.count(state=None) == before
     if not query.strip():
-        assert found == []
+        assert hits == []
     else:
-        assert len(found) <= 3
-        assert {(h.id, h.text) for h in found} <= {(e.id, e.text) for e in store.all()}
-        assert "boat" not in query or "boat" in found[0].text
+        assert len(hits) <= 3
+        assert {(h.id, h.text) for h in hits} <= {(e.id, e.text) for e in store.all()}
+        assert "boat" not in query or "boat" in hits[0].text
 
 
 @each_retriever
 def test_an_empty_store_and_one_engram(name: str, tmp_path: Path) -> None:
     with filled(tmp_path / "none", {}) as empty:
         assert search(name, empty, "boat", 5) == []
-    with filled(tmp_path / "one", {"boats": ("The boat needs varnish.",)}) as one:
-        assert [h.id for h in search(name, one, "The boat needs varnish.", 5)] == ["boats0"]
+    with filled(tmp_path / "one", {"boats": ("The boat needs varnish.",)}) as single:
+        assert [h.id for h in search(name, single, "The boat needs varnish.", 5)] == ["boats0"]
 
 
 @each_retriever
 def test_two_stores_are_not_mixed_up(name: str, store: Store, tmp_path: Path) -> None:
     """The other has the same ids for other texts, as two memories of one program may."""
-    turned = {name: tuple(" ".join(reversed(t.split())) + " Ferry." for t in said) for name, said in TALK.items()}
+    turned = {name: tuple(" ".join(reversed(t.split())) + " Ferry." for t in lines) for name, lines in TALK.items()}
     made = catalogue.make(name)
     with filled(tmp_path / "other", turned) as other:
         first = made.search(Query("rye bread with caraway", store, HashEmbedder(), k=5))
-        found = made.search(Query("rye bread with caraway", other, HashEmbedder(), k=5))
-        assert found
-        assert all(h.text.endswith(" Ferry.") for h in found)
-        assert found == catalogue.make(name).search(Query("rye bread with caraway", other, HashEmbedder(), k=5))
+        hits = made.search(Query("rye bread with caraway", other, HashEmbedder(), k=5))
+        assert hits
+        assert all(h.text.endswith(" Ferry.") for h in hits)
+        assert hits == catalogue.make(name).search(Query("rye bread with caraway", other, HashEmbedder(), k=5))
         assert made.search(Query("rye bread with caraway", store, HashEmbedder(), k=5)) == first
 
 
@@ -251,12 +251,12 @@ def test_two_stores_are_not_mixed_up(name: str, store: Store, tmp_path: Path) ->
 def test_orders_what_it_is_given_and_nothing_else(name: str, tiny: Any) -> None:
     given = hits()
     before = [h.to_json() for h in given]
-    found = order(name, "rye bread with caraway", given, tiny)
-    assert found
-    assert len({h.id for h in found}) == len(found) <= len(given)
-    assert all(h.text == {g.id: g.text for g in given}[h.id] for h in found)
+    ordered = order(name, "rye bread with caraway", given, tiny)
+    assert ordered
+    assert len({h.id for h in ordered}) == len(ordered) <= len(given)
+    assert all(h.text == {g.id: g.text for g in given}[h.id] for h in ordered)
     assert [h.to_json() for h in given] == before, "it changed what it was given"
-    assert [h.id for h in order(name, "rye bread with caraway", given, tiny)] == [h.id for h in found]
+    assert [h.id for h in order(name, "rye bread with caraway", given, tiny)] == [h.id for h in ordered]
 
 
 @each_reranker
@@ -280,14 +280,14 @@ def test_orders_for_any_text(name: str, query: str, tiny: Any) -> None:
 
 
 @each_reader
-@pytest.mark.parametrize("said", [None, "", "Answer: rye bread [2]", "unknown", "\ud83c \x00 Note 99: x\nAnswer:"])
-def test_answers_from_what_it_was_given(name: str, said: str | None) -> None:
+@pytest.mark.parametrize("reply", [None, "", "Answer: rye bread [2]", "unknown", "\ud83c \x00 Note 99: x\nAnswer:"])
+def test_answers_from_what_it_was_given(name: str, reply: str | None) -> None:
     given = hits()
-    answer = catalogue.make(name).answer(Echo(said), "What was baked?", given)
+    answer = catalogue.make(name).answer(Echo(reply), "What was baked?", given)
     assert all(h in given for h in answer.hits)
     assert answer.form in ("text", "none")
     assert bool(answer.text) == (answer.form == "text")
-    assert catalogue.make(name).answer(Echo(said), "What was baked?", given) == answer
+    assert catalogue.make(name).answer(Echo(reply), "What was baked?", given) == answer
 
 
 @each_reader
@@ -306,21 +306,21 @@ def test_answers_any_question(name: str, query: str) -> None:
 @pytest.mark.parametrize("name", UPDATERS)
 def test_proposes_and_changes_nothing(name: str, store: Store) -> None:
     texts = [q for q in HOSTILE if q.strip() and "\ud800" not in q and "\x00" not in q]
-    said = [*texts, "The boat needs varnish.", "The boat needs new varnish.", "The boat needs varnish."]
-    ops = [Op(kind="add", engram=Engram(id=f"n{i}", text=t, created="now")) for i, t in enumerate(said)]
+    statements = [*texts, "The boat needs varnish.", "The boat needs new varnish.", "The boat needs varnish."]
+    ops = [Op(kind="add", engram=Engram(id=f"n{i}", text=t, created="now")) for i, t in enumerate(statements)]
     ops.insert(2, Op(kind="delete", target="music0", reason="asked"))
     before = [e.to_json() for e in store.all(state=None)]
-    found = catalogue.make(name).reconcile(store, ops, HashEmbedder())
+    proposed = catalogue.make(name).reconcile(store, ops, HashEmbedder())
     assert [e.to_json() for e in store.all(state=None)] == before
-    assert ops[2] in found
-    kept = {e.id for e in store.all()}
-    for o in found:
-        assert o.kind == "add" or o.target in kept, "what is about to be added may be replaced, what is not there not"
-        kept |= {o.engram.id} if o.engram else set()
-    assert all(o.engram for o in found if o.kind in ("add", "replace"))
-    targets = [o.target for o in found if o.kind in ("replace", "delete")]
+    assert ops[2] in proposed
+    stored = {e.id for e in store.all()}
+    for o in proposed:
+        assert o.kind == "add" or o.target in stored, "what is about to be added may be replaced, what is not there not"
+        stored |= {o.engram.id} if o.engram else set()
+    assert all(o.engram for o in proposed if o.kind in ("add", "replace"))
+    targets = [o.target for o in proposed if o.kind in ("replace", "delete")]
     assert len(set(targets)) == len(targets), "two operations on one engram"
-    assert catalogue.make(name).reconcile(store, ops, HashEmbedder()) == found
+    assert catalogue.make(name).reconcile(store, ops, HashEmbedder()) == proposed
 
 
 def written(name: str, source: Any, subject: Any = None) -> list[Engram]:
@@ -342,22 +342,22 @@ def test_writes_the_same_twice_under_fresh_ids(name: str) -> None:
 
 @each_writer
 def test_what_rules_write_stands_in_the_source(name: str) -> None:
-    said = {w.casefold() for w in re.findall(r"\w+", HANDBOOK)} | {"s"}
+    words = {w.casefold() for w in re.findall(r"\w+", HANDBOOK)} | {"s"}
     for e in written(name, HANDBOOK):
         made = " ".join((e.text, e.answer or "") if not e.question else (e.answer or "", ""))
-        assert {w.casefold() for w in re.findall(r"\w+", made)} <= said, e.text
+        assert {w.casefold() for w in re.findall(r"\w+", made)} <= words, e.text
 
 
 @each_writer
 def test_every_engram_tells_its_place(name: str) -> None:
-    found = written(name, [{"text": HANDBOOK, "source": s, "owner": "eve", "speaker": "Ann"} for s in ("a", "b")])
+    engrams = written(name, [{"text": HANDBOOK, "source": s, "owner": "eve", "speaker": "Ann"} for s in ("a", "b")])
     passages = [e.metadata.get("heading") for e in Chunks().write(HANDBOOK)]
     for source in ("a", "b"):
-        own = [e for e in found if e.source == source]
+        own = [e for e in engrams if e.source == source]
         assert [e.position for e in own] == list(range(len(own)))
         assert {e.metadata["of"] for e in own} == set(range(len(passages)))
         assert all(passages[e.metadata["of"]] == e.metadata["heading"] for e in own)
-    assert {(e.owner, e.speaker) for e in found} == {("eve", "Ann")}
+    assert {(e.owner, e.speaker) for e in engrams} == {("eve", "Ann")}
 
 
 @each_writer
@@ -377,9 +377,9 @@ def test_writes_any_text_or_refuses_as_chunks_does(name: str, text: str) -> None
 
 
 @each_writer
-@pytest.mark.parametrize("said", ["", "a | b", "nothing of use", "\ud83c \x00 | |\n - x | y | z", "1. Bo | is a dog"])
-def test_writes_whatever_a_model_says(name: str, said: str) -> None:
-    for e in written(name, HANDBOOK, Echo(said)):
+@pytest.mark.parametrize("reply", ["", "a | b", "nothing of use", "\ud83c \x00 | |\n - x | y | z", "1. Bo | is a dog"])
+def test_writes_whatever_a_model_says(name: str, reply: str) -> None:
+    for e in written(name, HANDBOOK, Echo(reply)):
         assert e.text.strip()
         assert "\x00" not in e.text
         assert e.to_json()

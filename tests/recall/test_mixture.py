@@ -18,7 +18,7 @@ def test_the_same_as_scikit_learn_from_the_same_start() -> None:
     mixture = pytest.importorskip("sklearn.mixture")
     values = rows(0, 60, 30)
     weights, means, spreads = _moments(values, _split(values, np.ones(values.shape, bool)))
-    found = higher(values)
+    upper = higher(values)
     for n, row in enumerate(values):
         model = mixture.GaussianMixture(
             2,
@@ -27,18 +27,18 @@ def test_the_same_as_scikit_learn_from_the_same_start() -> None:
             precisions_init=1 / spreads[n][:, None, None],
         )
         labels = model.fit_predict(row[:, None])
-        assert (found[n] == (labels == model.means_.argmax())).all(), n
+        assert (upper[n] == (labels == model.means_.argmax())).all(), n
 
 
 def test_mostly_the_same_as_the_authors_call() -> None:
     """scikit-learn starts from k-means with a random first centre, which may end elsewhere."""
     mixture = pytest.importorskip("sklearn.mixture")
     values = rows(1, 60, 30)
-    found = higher(values)
+    upper = higher(values)
     alike = []
     for n, row in enumerate(values):
         model = mixture.GaussianMixture(2, random_state=0).fit(row[:, None])
-        alike.append(((model.predict(row[:, None]) == model.means_.argmax()) == found[n]).mean())
+        alike.append(((model.predict(row[:, None]) == model.means_.argmax()) == upper[n]).mean())
     assert np.mean(alike) > 0.95
 
 

@@ -39,9 +39,9 @@ def test_features_worked_by_hand() -> None:
     near = {"a": ("b",), "b": ("a", "c"), "c": ("b",), "d": ()}
     words, meaning = [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]
     own = [2.0, 0.0, 0.0, -2.0]
-    told = {e.id: Brief(e.source, e.position, e.speaker, len(e.text), "?" in e.text) for e in engrams}
-    found = _features(list(told), told, near, np.array(words), np.array(meaning), ["Bo"])
-    table = dict(zip(NAMES, found.T.tolist(), strict=True))
+    briefs = {e.id: Brief(e.source, e.position, e.speaker, len(e.text), "?" in e.text) for e in engrams}
+    features = _features(list(briefs), briefs, near, np.array(words), np.array(meaning), ["Bo"])
+    table = dict(zip(NAMES, features.T.tolist(), strict=True))
     assert table["words"] == pytest.approx(words)
     assert table["before"] == pytest.approx(z([-2.0, own[0], own[1], -2.0]))
     assert table["after"] == pytest.approx(z([own[1], own[2], -2.0, -2.0]))
@@ -57,22 +57,22 @@ def test_features_worked_by_hand() -> None:
 
 def test_fitted_weights_are_where_the_slope_of_the_loss_is_zero() -> None:
     rng = np.random.default_rng(0)
-    asked = [(Rated(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
-    weights = np.array(list(fit(asked, decay=0.1, steps=200).values()))
-    slope = 2 * 0.1 * len(asked) * weights
-    for one, (wanted,) in asked:
-        chances = np.exp(one.features @ weights)
-        slope += one.features.T @ (chances / chances.sum()) - one.features[one.ids.index(wanted)]
+    queries = [(Rated(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
+    weights = np.array(list(fit(queries, decay=0.1, steps=200).values()))
+    slope = 2 * 0.1 * len(queries) * weights
+    for rated, (wanted,) in queries:
+        chances = np.exp(rated.features @ weights)
+        slope += rated.features.T @ (chances / chances.sum()) - rated.features[rated.ids.index(wanted)]
     assert np.abs(slope).max() < 1e-4
 
 
 def test_weights_that_are_not_named_stay_zero() -> None:
     rng = np.random.default_rng(0)
-    asked = [(Rated(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
-    found = fit(asked, names=["length", "words"])
-    assert [n for n in NAMES if found[n]] == ["words", "length"]
-    alone = [(Rated(a.ids, a.features * [n in ("words", "length") for n in NAMES]), w) for a, w in asked]
-    assert found == pytest.approx(fit(alone), abs=1e-5)
+    queries = [(Rated(("a", "b", "c"), rng.normal(size=(3, len(NAMES)))), [w]) for w in "abca"]
+    weights = fit(queries, names=["length", "words"])
+    assert [n for n in NAMES if weights[n]] == ["words", "length"]
+    alone = [(Rated(a.ids, a.features * [n in ("words", "length") for n in NAMES]), w) for a, w in queries]
+    assert weights == pytest.approx(fit(alone), abs=1e-5)
 
 
 def test_every_weight_is_of_a_part() -> None:
@@ -89,42 +89,42 @@ def test_a_part_without_weight_is_not_looked_at(tmp_path: Path) -> None:
             self.read = list(texts)
             return super().encode(texts)
 
-    def asked(*parts: str) -> tuple[dict[str, list[float]], list[str]]:
+    def features_of(*parts: str) -> tuple[dict[str, list[float]], list[str]]:
         embedder = Watched()
         embedder.read = []
         ranker = Ranked(weights={n: float(n in using(parts)) for n in WEIGHTS})
-        found = ranker.rated(Query("What boat has Bo?", store, embedder))
-        return dict(zip(NAMES, found.features.T.tolist(), strict=True)), embedder.read
+        rated = ranker.rated(Query("What boat has Bo?", store, embedder))
+        return dict(zip(NAMES, rated.features.T.tolist(), strict=True)), embedder.read
 
     with Store(tmp_path / "s", dimension=256) as store:
-        said = ("Which boat?", "The boat is red.", "Nice.")
-        engrams = [turn(f"t{n}", text, n, speaker="AnnBo"[3 * (n % 2) :][:3]) for n, text in enumerate(said)]
+        turns = ("Which boat?", "The boat is red.", "Nice.")
+        engrams = [turn(f"t{n}", text, n, speaker="AnnBo"[3 * (n % 2) :][:3]) for n, text in enumerate(turns)]
         store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
-        features, read = asked(*PARTS)
+        features, read = features_of(*PARTS)
         assert any(features["meaning"]) and any(features["words"]) and any(features["speaker"])  # noqa: PT018
         assert read == ["What boat has  ?"]
-        features, read = asked("words", "neighbours")
+        features, read = features_of("words", "neighbours")
         assert read == []
         assert not any(features["meaning"])
-        features, read = asked("meaning", "neighbours")
+        features, read = features_of("meaning", "neighbours")
         assert read == ["What boat has Bo?"]
         assert not any(features["words"])
         assert any(features["meaning"])
 
 
 def test_the_turn_after_the_question_is_found_by_who_says_it(tmp_path: Path) -> None:
-    said = [
+    texts = [
         ("Ann", "What is your favourite colour these days, for the new kitchen?"),
         ("Bo", "Turquoise, I painted half of the house in it last summer."),
         ("Ann", "Nice."),
         ("Bo", "My dish is eel."),
     ]
     with Store(tmp_path / "s", dimension=256) as store:
-        engrams = [turn(f"t{n}", text, n, speaker=who) for n, (who, text) in enumerate(said)]
+        engrams = [turn(f"t{n}", text, n, speaker=who) for n, (who, text) in enumerate(texts)]
         store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
         ranker = Ranked()
-        found = [h.id for h in ranker.search(Query("What is Bo's favourite colour?", store, HashEmbedder(), k=4))]
-        assert set(found[:2]) == {"t0", "t1"}
+        ids = [h.id for h in ranker.search(Query("What is Bo's favourite colour?", store, HashEmbedder(), k=4))]
+        assert set(ids[:2]) == {"t0", "t1"}
         assert ranker.search(Query("What is Bo's favourite colour?", store, k=2))[0].id == "t1"
         assert len(ranker.search(Query("Bo", store, HashEmbedder(), k=4))) == 4
         assert ranker.search(Query("  ", store, HashEmbedder(), k=4)) == []
@@ -143,5 +143,5 @@ def test_more_can_be_asked_for_than_the_pool(tmp_path: Path) -> None:
     with Store(tmp_path / "s", dimension=256) as store:
         engrams = [turn(f"t{n}", f"the ferry number {n}", 3 * n) for n in range(40)]
         store.add(engrams, HashEmbedder().encode([e.text for e in engrams]))
-        found = Ranked(pool=4).search(Query("which ferry?", store, HashEmbedder(), k=30))
-        assert len({h.id for h in found}) == 30
+        hits = Ranked(pool=4).search(Query("which ferry?", store, HashEmbedder(), k=30))
+        assert len({h.id for h in hits}) == 30

@@ -44,9 +44,9 @@ def test_notes_come_first_and_the_useful_ones_are_cited() -> None:
     ]
 
 
-@pytest.mark.parametrize("said", ["Note 1: no use.\nAnswer: unknown", "Answer: Unknown.", "Answer:", ""])
-def test_what_is_unknown_is_no_answer(said: str) -> None:
-    answer = ChainOfNote().answer(Says(said), "When does Cy sail?", HITS)
+@pytest.mark.parametrize("reply", ["Note 1: no use.\nAnswer: unknown", "Answer: Unknown.", "Answer:", ""])
+def test_what_is_unknown_is_no_answer(reply: str) -> None:
+    answer = ChainOfNote().answer(Says(reply), "When does Cy sail?", HITS)
     assert (answer.text, answer.form, answer.hits) == ("", "none", ())
 
 

@@ -21,8 +21,8 @@ def episode(name: str, *steps: tuple[str, str, float], task: str = TASK, owner: 
     """Steps of one episode: what was seen, what was done, what was gained by it."""
     made = []
     for n, (seen, done, reward) in enumerate(steps):
-        told = {"task": task, "observation": seen, "action": done, "reward": reward}
-        made.append(Engram(id=f"{name}{n}", text=done, source=name, owner=owner, created="now", metadata=told))
+        metadata = {"task": task, "observation": seen, "action": done, "reward": reward}
+        made.append(Engram(id=f"{name}{n}", text=done, source=name, owner=owner, created="now", metadata=metadata))
     return [Op(kind="add", engram=e) for e in made]
 
 
@@ -56,12 +56,12 @@ def test_two_steps_and_the_best_of_what_follows_by_hand(tmp_path: Path) -> None:
 
 def test_what_is_best_counts_and_not_what_was_done(tmp_path: Path) -> None:
     with Store(tmp_path, dimension=256) as store:
-        one = Rememberer(steps=1)
+        single = Rememberer(steps=1)
         good = episode("a", ("attic", "leave it", 1.0))
         bad = episode("b", ("stairs", "go on", 0.0), ("attic", "jump", 0.0))
-        assert learned(store, one, good, bad)["stairs"] == {"go on": (1.0, 1)}
+        assert learned(store, single, good, bad)["stairs"] == {"go on": (1.0, 1)}
         again = episode("c", ("stairs", "go on", 0.0), ("attic", "jump", 0.0))
-        assert learned(store, one, again)["stairs"] == {"go on": (1.0, 2)}, "the best of two that are known"
+        assert learned(store, single, again)["stairs"] == {"go on": (1.0, 2)}, "the best of two that are known"
     with Store(tmp_path / "returns", dimension=256) as store:
         assert learned(store, Rememberer(steps=9), good, bad)["stairs"] == {"go on": (0.0, 1)}
 
@@ -70,10 +70,10 @@ def test_a_moment_met_twice_in_a_batch_is_one_operation(tmp_path: Path) -> None:
     with Store(tmp_path, dimension=256) as store:
         ops = [*episode("a", ("hall", "wait", 0.0), ("hall", "go up", 1.0)), *episode("b", ("hall", "go up", 0.0))]
         passed = Op(kind="delete", target="other", reason="asked")
-        found = Rememberer().reconcile(store, [*ops[:2], passed, *ops[2:]], EMBEDDER)
-        assert [o.kind for o in found] == ["add", "delete"]
-        assert found[0].engram is not None
-        assert actions(found[0].engram) == {"wait": (1.0, 1), "go up": (0.5, 2)}
+        proposed = Rememberer().reconcile(store, [*ops[:2], passed, *ops[2:]], EMBEDDER)
+        assert [o.kind for o in proposed] == ["add", "delete"]
+        assert proposed[0].engram is not None
+        assert actions(proposed[0].engram) == {"wait": (1.0, 1), "go up": (0.5, 2)}
         mine = Rememberer().reconcile(store, [*ops, *episode("c", ("hall", "wait", 0.0), owner="eve")], EMBEDDER)
         assert [o.engram.owner for o in mine if o.engram] == [None, "eve"]
 
@@ -114,8 +114,8 @@ def test_words_and_experience_are_added_up_by_hand(tmp_path: Path) -> None:
     with Store(tmp_path, dimension=256) as store:
         learned(store, Rememberer(), episode("a", ("hall", "wait", 0.0)), episode("b", ("hall", "go up", 0.5)))
         choices = ["go up", "wait", "take the mug", "whistle"]
-        found = Rememberer(trust=4.0).weigh(store, EMBEDDER, TASK, "hall", choices)
-        assert found == pytest.approx([4 * 0.5, -4.0, 1.0, 0.0])
+        weights = Rememberer(trust=4.0).weigh(store, EMBEDDER, TASK, "hall", choices)
+        assert weights == pytest.approx([4 * 0.5, -4.0, 1.0, 0.0])
         assert Rememberer(trust=0.0).weigh(store, EMBEDDER, TASK, "hall", choices) == [0.0, 0.0, 1.0, 0.0]
 
 
@@ -124,8 +124,8 @@ def test_another_tasks_words_give_way(tmp_path: Path) -> None:
     assert carried("take the mug", TASK, "Please water all of the flowers.") == "take the mug"
     with Store(tmp_path, dimension=256) as store:
         learned(store, Rememberer(), episode("a", ("You hold the mug.", "go to the attic", 1.0)))
-        asked = store, EMBEDDER, "Bring the mug to the cellar.", "You hold the mug."
-        scores = Rememberer(trust=9.0).weigh(*asked, ["go to the attic", "go to the cellar"])
+        moment = store, EMBEDDER, "Bring the mug to the cellar.", "You hold the mug."
+        scores = Rememberer(trust=9.0).weigh(*moment, ["go to the attic", "go to the cellar"])
         assert scores[1] > scores[0] + 5
 
 
@@ -136,7 +136,7 @@ def test_a_subject_is_shown_both_and_scores_what_there_is(tmp_path: Path) -> Non
 
         def score(self, pairs):
             self.shown = pairs[0][0][-1]["content"]
-            return [[-1.0, -3.0] if said == "wait" else [-4.0] for _, said in pairs]
+            return [[-1.0, -3.0] if continuation == "wait" else [-4.0] for _, continuation in pairs]
 
     with Store(tmp_path, dimension=256) as store:
         learned(store, Rememberer(), episode("a", ("hall", "wait", 0.0)), episode("b", ("hall", "go up", 0.5)))
@@ -152,9 +152,9 @@ def test_what_is_no_step_passes(tmp_path: Path) -> None:
     with Store(tmp_path, dimension=256) as store:
         (step,) = episode("a", ("hall", "wait", 0.0))
         assert step.engram is not None
-        for told in ({"reward": True}, {"reward": "1"}, {"action": None}, {"task": 3}):
+        for fields in ({"reward": True}, {"reward": "1"}, {"action": None}, {"task": 3}):
             broken = step.model_copy(
-                update={"engram": step.engram.model_copy(update={"metadata": {**step.engram.metadata, **told}})}
+                update={"engram": step.engram.model_copy(update={"metadata": {**step.engram.metadata, **fields}})}
             )
             assert Rememberer().reconcile(store, [broken], EMBEDDER) == [broken]
 

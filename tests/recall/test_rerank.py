@@ -37,7 +37,7 @@ def test_the_places_of_the_formula(n: int) -> None:
 
 def test_attention_is_that_of_the_last_position_over_each_text(tiny: LanguageModel) -> None:
     """Against one pass over the whole prompt; the tiny tokenizer has a token for every byte."""
-    found = attention(tiny, "Which bread?", hits(*TEXTS))
+    shares = attention(tiny, "Which bread?", hits(*TEXTS))
     ids = torch.tensor([tiny.tokens(_prompt(TEXTS, "Which bread?"))])
     eager = load("tiny")
     eager.model.set_attn_implementation("eager")  # type: ignore[operator]
@@ -45,7 +45,7 @@ def test_attention_is_that_of_the_last_position_over_each_text(tiny: LanguageMod
         read: Any = eager.model(ids, output_attentions=True)
     weights = torch.stack([a[0, :, -1].mean(0) for a in read.attentions]).mean(0)
     whole = tiny.tokenizer.decode(ids[0])
-    for text, share in zip(TEXTS, found, strict=True):
+    for text, share in zip(TEXTS, shares, strict=True):
         start = whole.index(text)
         place = len(tiny.tokenizer(whole[:start], add_special_tokens=False)["input_ids"])
         assert tiny.tokenizer.decode(ids[0, place : place + len(text)]) == text
@@ -70,9 +70,9 @@ def test_what_gets_most_attention_stands_last_and_is_sorted_again(tiny: Language
 
 def test_what_does_not_fit_stands_first_unread(tiny: LanguageModel) -> None:
     given = hits("a" * 40, "b" * 40, "c" * 400, "d" * 40)
-    found = [h.id for h in AttentionSorting(tokens=250).order(Query("q", model=lambda: tiny), given)]
-    assert found[:2] == ["h3", "h2"]
-    assert set(found[2:]) == {"h0", "h1"}
+    ids = [h.id for h in AttentionSorting(tokens=250).order(Query("q", model=lambda: tiny), given)]
+    assert ids[:2] == ["h3", "h2"]
+    assert set(ids[2:]) == {"h0", "h1"}
 
 
 def test_a_model_whose_attention_is_out_of_reach_is_refused() -> None:

@@ -32,7 +32,7 @@ def adds(*engrams: Engram) -> list[Op]:
     return [Op(kind="add", engram=e) for e in engrams]
 
 
-def told(ops: list[Op]) -> list[tuple[str, str | None, str | None]]:
+def kinds(ops: list[Op]) -> list[tuple[str, str | None, str | None]]:
     return [(o.kind, o.target, o.engram.text if o.engram and o.kind in ("add", "replace") else None) for o in ops]
 
 
@@ -50,14 +50,14 @@ class Says:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    kept = [
+    thoughts = [
         thought("ann", "Ann works as a diver.", "Ann", "job", "diver"),
         thought("ben", "Ben works as a baker.", "Ben", "job", "baker"),
         thought("boat", "The boat of Ann is red and needs varnish."),
         thought("other", "Ann works as a diver.", "Ann", "job", "diver", owner="eve"),
     ]
     with Store(tmp_path, dimension=256) as opened:
-        opened.add(kept, EMBEDDER.encode([e.text for e in kept]))
+        opened.add(thoughts, EMBEDDER.encode([e.text for e in thoughts]))
         yield opened
 
 
@@ -67,7 +67,7 @@ ALL = {"buckets": 2, "probes": 2}
 
 def test_a_contradicted_thought_is_forgotten_and_no_other(store: Store) -> None:
     new = thought("new", "Ann works as a pilot.", "Ann", "job", "pilot")
-    assert told(ThinkInMemory(**ALL).reconcile(store, adds(new), EMBEDDER)) == [
+    assert kinds(ThinkInMemory(**ALL).reconcile(store, adds(new), EMBEDDER)) == [
         ("delete", "ann", None),
         ("add", None, "Ann works as a pilot."),
     ]
@@ -76,10 +76,10 @@ def test_a_contradicted_thought_is_forgotten_and_no_other(store: Store) -> None:
 
 def test_what_is_known_is_passed_and_what_may_be_many_is_merged(store: Store) -> None:
     known = thought("new", "Ann dives for a living, as a diver.", "Ann", "job", "diver")
-    assert told(ThinkInMemory(**ALL).reconcile(store, adds(known), EMBEDDER)) == [("pass", "ann", None)]
+    assert kinds(ThinkInMemory(**ALL).reconcile(store, adds(known), EMBEDDER)) == [("pass", "ann", None)]
     more = thought("new", "Ann works as a pilot.", "Ann", "job", "pilot")
     (op,) = ThinkInMemory(many=("job",), **ALL).reconcile(store, adds(more), EMBEDDER)
-    assert told([op]) == [("replace", "ann", "Ann works as a diver, pilot.")]
+    assert kinds([op]) == [("replace", "ann", "Ann works as a diver, pilot.")]
     assert op.engram is not None
     assert op.engram.metadata["tail"] == "diver; pilot"
 
@@ -88,13 +88,13 @@ def test_a_batch_contradicts_itself(store: Store) -> None:
     first = thought("a", "Cy works as a cook.", "Cy", "job", "cook")
     second = thought("b", "Cy works as a smith.", "Cy", "job", "smith")
     updater = ThinkInMemory(**ALL)
-    assert told(updater.reconcile(store, adds(first, second), EMBEDDER)) == [("add", None, "Cy works as a smith.")]
-    assert told(updater.reconcile(store, adds(first, first), EMBEDDER))[0] == ("add", None, "Cy works as a cook.")
+    assert kinds(updater.reconcile(store, adds(first, second), EMBEDDER)) == [("add", None, "Cy works as a smith.")]
+    assert kinds(updater.reconcile(store, adds(first, first), EMBEDDER))[0] == ("add", None, "Cy works as a cook.")
     many = ThinkInMemory(many=("job",), **ALL)
-    assert told(many.reconcile(store, adds(first, second), EMBEDDER)) == [("add", None, "Cy works as a cook, smith.")]
+    assert kinds(many.reconcile(store, adds(first, second), EMBEDDER)) == [("add", None, "Cy works as a cook, smith.")]
     pilot = thought("p", "Ann works as a pilot.", "Ann", "job", "pilot")
     smith = thought("s", "Ann works as a smith.", "Ann", "job", "smith")
-    assert told(many.reconcile(store, adds(pilot, smith), EMBEDDER)) == [
+    assert kinds(many.reconcile(store, adds(pilot, smith), EMBEDDER)) == [
         ("replace", "ann", "Ann works as a diver, pilot, smith.")
     ]
 
@@ -104,8 +104,8 @@ def test_only_the_bucket_of_the_new_thought_is_looked_at(store: Store) -> None:
     order = Buckets(256, 16).order(EMBEDDER.encode([new.text, "Ann works as a diver."]))
     near = order[0].tolist().index(order[1, 0])
     assert near > 0, "choose another wording: these share a bucket"
-    assert told(ThinkInMemory(probes=near).reconcile(store, adds(new), EMBEDDER)) == [("add", None, new.text)]
-    assert ("delete", "ann", None) in told(ThinkInMemory(probes=near + 1).reconcile(store, adds(new), EMBEDDER))
+    assert kinds(ThinkInMemory(probes=near).reconcile(store, adds(new), EMBEDDER)) == [("add", None, new.text)]
+    assert ("delete", "ann", None) in kinds(ThinkInMemory(probes=near + 1).reconcile(store, adds(new), EMBEDDER))
 
 
 def test_without_a_triple_the_subject_decides(store: Store) -> None:
@@ -115,25 +115,25 @@ def test_without_a_triple_the_subject_decides(store: Store) -> None:
     listed = says.shown.split("\n")[2]
     assert ops[0].kind == "delete"
     assert listed == f"[2] {store.get([ops[0].target or ''])[0].text}"
-    assert told(ThinkInMemory(**ALL).reconcile(store, adds(new), EMBEDDER)) == [("add", None, new.text)]
-    assert told(ThinkInMemory(**ALL).reconcile(store, adds(new), EMBEDDER, Says("none"))) == [("add", None, new.text)]
+    assert kinds(ThinkInMemory(**ALL).reconcile(store, adds(new), EMBEDDER)) == [("add", None, new.text)]
+    assert kinds(ThinkInMemory(**ALL).reconcile(store, adds(new), EMBEDDER, Says("none"))) == [("add", None, new.text)]
 
 
 def test_a_topic_that_is_kept_is_gone_on_with(store: Store) -> None:
     new = thought("new", "The boat of Ann is red. It sails in May.")
     (op,) = ProspectiveReflection(alike=0.4).reconcile(store, adds(new), EMBEDDER)
-    assert told([op]) == [("replace", "boat", "The boat of Ann is red and needs varnish. It sails in May.")]
-    assert told(ProspectiveReflection(alike=0.99).reconcile(store, adds(new), EMBEDDER)) == [("add", None, new.text)]
+    assert kinds([op]) == [("replace", "boat", "The boat of Ann is red and needs varnish. It sails in May.")]
+    assert kinds(ProspectiveReflection(alike=0.99).reconcile(store, adds(new), EMBEDDER)) == [("add", None, new.text)]
 
 
 def test_topics_of_one_batch_merge_too_and_owners_do_not(store: Store) -> None:
     first = thought("a", "The lute of Cy has six strings.")
     second = thought("b", "The lute of Cy has a crack.")
-    assert told(ProspectiveReflection(alike=0.6).reconcile(store, adds(first, second), EMBEDDER)) == [
+    assert kinds(ProspectiveReflection(alike=0.6).reconcile(store, adds(first, second), EMBEDDER)) == [
         ("add", None, "The lute of Cy has six strings. The lute of Cy has a crack.")
     ]
     foreign = thought("c", "The boat of Ann is red and needs varnish.", owner="eve")
-    assert told(ProspectiveReflection(alike=0.6).reconcile(store, adds(foreign), EMBEDDER)) == [
+    assert kinds(ProspectiveReflection(alike=0.6).reconcile(store, adds(foreign), EMBEDDER)) == [
         ("add", None, foreign.text)
     ]
 
@@ -142,10 +142,10 @@ def test_the_subject_says_what_joins(store: Store) -> None:
     new = thought("new", "Ann sold her boat.")
     says = Says("Merge [1] Ann had a red boat and sold it.")
     (op,) = ProspectiveReflection().reconcile(store, adds(new), EMBEDDER, says)
-    assert told([op])[0][0] == "replace"
-    assert told([op])[0][2] == "Ann had a red boat and sold it."
-    for said in ("Add", "Merge [9] nothing", ""):
-        assert told(ProspectiveReflection().reconcile(store, adds(new), EMBEDDER, Says(said))) == [
+    assert kinds([op])[0][0] == "replace"
+    assert kinds([op])[0][2] == "Ann had a red boat and sold it."
+    for reply in ("Add", "Merge [9] nothing", ""):
+        assert kinds(ProspectiveReflection().reconcile(store, adds(new), EMBEDDER, Says(reply))) == [
             ("add", None, new.text)
         ]
 

@@ -20,8 +20,8 @@ TEA, COFFEE = "Green tea for me.", "Coffee, please."
 
 
 def message(text: str, expected: str = COFFEE, asked: str = ASKED, owner: str = "ann", **more: str) -> Op:
-    told = {"asked": asked, "expected": expected, **more}
-    return Op(kind="add", engram=Engram(id=text, text=text, owner=owner, created="now", metadata=told))
+    metadata = {"asked": asked, "expected": expected, **more}
+    return Op(kind="add", engram=Engram(id=text, text=text, owner=owner, created="now", metadata=metadata))
 
 
 @pytest.fixture
@@ -34,15 +34,18 @@ class Scores:
     """Scores every token of a message alike, and lists what it is told to."""
 
     def __init__(self, each: float = -1.0, text: str = "") -> None:
-        self.each, self.text, self.asked = each, text, ""
+        self.each, self.text, self.prompt = each, text, ""
 
     def generate(self, prompts, **_):
-        self.asked = prompts[0][-1]["content"]
+        self.prompt = prompts[0][-1]["content"]
         return [[Generation(self.text)] for _ in prompts]
 
     def score(self, pairs):
-        self.asked = pairs[-1][0][-1]["content"]
-        return [[self.each * (1 + said.startswith("Coffee"))] * len(said.split()) for _, said in pairs]
+        self.prompt = pairs[-1][0][-1]["content"]
+        return [
+            [self.each * (1 + continuation.startswith("Coffee"))] * len(continuation.split())
+            for _, continuation in pairs
+        ]
 
 
 def test_surprise_by_hand() -> None:
@@ -57,32 +60,33 @@ def test_only_what_surprises_is_kept_and_only_once(store: Store) -> None:
     keeps = ViolationOfExpectation()
     (passed,) = keeps.reconcile(store, [message(COFFEE)], EMBEDDER)
     assert (passed.kind, passed.reason) == ("pass", "expected")
-    found = keeps.reconcile(store, [message(TEA), message(TEA + " ")], EMBEDDER)
-    assert [o.kind for o in found] == ["add", "pass", "pass"]
-    assert found[0].engram is not None
-    assert found[0].engram.text == f"{ASKED} {TEA}"
-    assert found[0].engram.owner == "ann"
-    assert found[1].target == found[0].engram.id
-    carry_out(store, EMBEDDER, found)
+    ops = keeps.reconcile(store, [message(TEA), message(TEA + " ")], EMBEDDER)
+    assert [o.kind for o in ops] == ["add", "pass", "pass"]
+    assert ops[0].engram is not None
+    assert ops[0].engram.text == f"{ASKED} {TEA}"
+    assert ops[0].engram.owner == "ann"
+    assert ops[1].target == ops[0].engram.id
+    carry_out(store, EMBEDDER, ops)
     assert [o.kind for o in keeps.reconcile(store, [message(TEA)], EMBEDDER)] == ["pass"], "it is known"
     assert [o.kind for o in keeps.reconcile(store, [message(TEA, owner="ben")], EMBEDDER)] == ["add", "pass"]
 
 
 def test_of_a_message_that_surprises_what_was_expected_is_left_out(store: Store) -> None:
-    said = message("Coffee, please. The lift is stuck.")
-    found = ViolationOfExpectation().reconcile(store, [said], EMBEDDER, Scores(-5.0))
-    assert [o.engram.metadata["said"] for o in found if o.kind == "add" and o.engram] == ["The lift is stuck."]
+    surprise = message("Coffee, please. The lift is stuck.")
+    ops = ViolationOfExpectation().reconcile(store, [surprise], EMBEDDER, Scores(-5.0))
+    assert [o.engram.metadata["said"] for o in ops if o.kind == "add" and o.engram] == ["The lift is stuck."]
 
 
 def test_facts_make_the_next_expectation(store: Store) -> None:
     keeps = ViolationOfExpectation()
     carry_out(store, EMBEDDER, keeps.reconcile(store, [message(TEA)], EMBEDDER))
-    asked = "What will you drink today?"
-    assert keeps.expect(store, EMBEDDER, asked, owner="ann") == TEA
+    question = "What will you drink today?"
+    assert keeps.expect(store, EMBEDDER, question, owner="ann") == TEA
     assert (
-        keeps.expect(store, EMBEDDER, asked, choices=[COFFEE, "A green tea.", "Juice."], owner="ann") == "A green tea."
+        keeps.expect(store, EMBEDDER, question, choices=[COFFEE, "A green tea.", "Juice."], owner="ann")
+        == "A green tea."
     )
-    assert keeps.expect(store, EMBEDDER, asked, owner="ben") == ""
+    assert keeps.expect(store, EMBEDDER, question, owner="ben") == ""
     assert keeps.expect(store, EMBEDDER, "What do they sell?", owner="ann") == "", "another matter"
 
 
@@ -90,23 +94,23 @@ def test_a_subject_is_surprised_by_what_is_unlikely(store: Store) -> None:
     keeps = ViolationOfExpectation(nats=2.0)
     for each, kinds in ((-1.9, ["pass"]), (-2.1, ["add", "pass"])):
         subject = Scores(each)
-        said = message(TEA, before="Most people take coffee.")
-        assert [o.kind for o in keeps.reconcile(store, [said], EMBEDDER, subject)] == kinds
-        assert subject.asked.startswith("Most people take coffee.\n\nThe user is asked: What will you drink?")
+        surprise = message(TEA, before="Most people take coffee.")
+        assert [o.kind for o in keeps.reconcile(store, [surprise], EMBEDDER, subject)] == kinds
+        assert subject.prompt.startswith("Most people take coffee.\n\nThe user is asked: What will you drink?")
     carry_out(store, EMBEDDER, keeps.reconcile(store, [message(TEA)], EMBEDDER))
     assert keeps.expect(store, EMBEDDER, ASKED, subject, [COFFEE, "Green tea."], "ann") == "Green tea."
-    assert f"What is known about the user:\n- {ASKED} {TEA}\n\n" in subject.asked
+    assert f"What is known about the user:\n- {ASKED} {TEA}\n\n" in subject.prompt
 
 
 def test_a_subject_derives_facts_if_it_is_to(store: Store) -> None:
     keeps = ViolationOfExpectation(derive=True)
     listed = Scores(-5.0, "1. Ann drinks green tea.\n\n- None\n2) \n* She avoids milk.\0\ud83c")
-    found = keeps.reconcile(store, [message(TEA)], EMBEDDER, listed)
-    assert [o.engram.metadata["said"] for o in found if o.kind == "add" and o.engram] == [
+    ops = keeps.reconcile(store, [message(TEA)], EMBEDDER, listed)
+    assert [o.engram.metadata["said"] for o in ops if o.kind == "add" and o.engram] == [
         "Ann drinks green tea.",
         "She avoids milk.",
     ]
-    assert f"It was expected that the user would say: {COFFEE}\nThe user said: {TEA}" in listed.asked
+    assert f"It was expected that the user would say: {COFFEE}\nThe user said: {TEA}" in listed.prompt
     assert [o.kind for o in keeps.reconcile(store, [message(TEA)], EMBEDDER, Scores(-5.0, "None"))] == ["pass"]
 
 

@@ -61,19 +61,19 @@ def test_a_pronoun_gives_way_to_the_person_of_the_last_subject() -> None:
     assert stands_for("The boat of Marta Kask") == "Marta Kask"
     assert subject("Marta Kask runs the ferry") == "Marta Kask"
     assert subject("Marta Kask runs") == ""
-    told = "Marta Kask runs the ferry. Her dog is called Bo. She sells tea."
+    text = "Marta Kask runs the ferry. Her dog is called Bo. She sells tea."
     assert facts("Anna, a nurse, moved to Velm. She sells tea.")[1] == "Anna sells tea."
-    assert facts(told)[1:] == ["Marta Kask's dog is called Bo.", "Marta Kask sells tea."]
+    assert facts(text)[1:] == ["Marta Kask's dog is called Bo.", "Marta Kask sells tea."]
 
 
 def test_a_pronoun_does_not_reach_over_a_heading() -> None:
-    told = facts("# Ferry\n\nMarta Kask runs it.\n\n# Inn\n\nIt was sold in 1990. He left.")
-    assert told == ["Marta Kask runs it.", "Inn was sold in 1990.", "Inn: He left."]
+    made = facts("# Ferry\n\nMarta Kask runs it.\n\n# Inn\n\nIt was sold in 1990. He left.")
+    assert made == ["Marta Kask runs it.", "Inn was sold in 1990.", "Inn: He left."]
 
 
 def test_the_heading_stands_before_what_does_not_name_its_subject() -> None:
-    told = facts("# Office\n\n- Open from 9 to 5\n- Closed on Monday\n\nThe door is red. Bo Kask has the key.")
-    assert told == [
+    made = facts("# Office\n\n- Open from 9 to 5\n- Closed on Monday\n\nThe door is red. Bo Kask has the key.")
+    assert made == [
         "Office: Open from 9 to 5",
         "Office: Closed on Monday",
         "Office: The door is red.",
@@ -83,8 +83,8 @@ def test_the_heading_stands_before_what_does_not_name_its_subject() -> None:
 
 def test_nothing_is_written_twice_and_a_pair_is_left_whole() -> None:
     assert facts("Bo runs the inn. Bo runs the inn.") == ["Bo runs the inn."]
-    (kept,) = AtomicFacts().write({"question": "Who runs the inn and sells tea?", "answer": "Bo"})
-    assert (kept.engram.question, kept.engram.answer) == ("Who runs the inn and sells tea?", "Bo")
+    (engram,) = AtomicFacts().write({"question": "Who runs the inn and sells tea?", "answer": "Bo"})
+    assert (engram.engram.question, engram.engram.answer) == ("Who runs the inn and sells tea?", "Bo")
 
 
 def test_a_model_is_asked_once_for_a_source_and_rules_write_where_it_finds_nothing() -> None:
@@ -113,15 +113,15 @@ def pairs(source, subject=None, **settings) -> list[tuple[str, str]]:
     ],
 )
 def test_asks_for_the_object_of_a_clause(clause: str, question: str, answer: str) -> None:
-    found = triple(clause)
-    assert found is not None
-    assert (asks(*found), found[2]) == (question, answer)
+    parts = triple(clause)
+    assert parts is not None
+    assert (asks(*parts), parts[2]) == (question, answer)
 
 
 def test_pairs_name_whom_a_pronoun_meant_and_say_where_they_are_from() -> None:
-    told = "Marta Kask sells tea. Her dog is called Bo."
-    assert ("What is Marta Kask's dog called?", "Bo") in pairs(told)
-    made = [o.engram for o in QAMemory().write({"text": told, "source": "a"})]
+    text = "Marta Kask sells tea. Her dog is called Bo."
+    assert ("What is Marta Kask's dog called?", "Bo") in pairs(text)
+    made = [o.engram for o in QAMemory().write({"text": text, "source": "a"})]
     assert made[-1].metadata == {"statement": "Marta Kask's dog is called Bo.", "of": 0}
     assert all(e.text == f"{e.question} {e.answer}" for e in made)
     assert keys(made) == [e.question for e in made]
@@ -129,9 +129,9 @@ def test_pairs_name_whom_a_pronoun_meant_and_say_where_they_are_from() -> None:
 
 
 def test_an_answer_that_is_too_long_is_no_answer() -> None:
-    told = "Bo Kask sells tea from the old mill at the end of the lane."
-    assert any("old mill" in a for _, a in pairs(told))
-    assert not any("old mill" in a for _, a in pairs(told, longest=4))
+    text = "Bo Kask sells tea from the old mill at the end of the lane."
+    assert any("old mill" in a for _, a in pairs(text))
+    assert not any("old mill" in a for _, a in pairs(text, longest=4))
     assert not any("Velm" in a for _, a in pairs("Bo Kask sells tea, which grows near Velm."))
 
 
@@ -153,25 +153,25 @@ def kinds(source, *which, subject=None) -> list[tuple[str, str]]:
 
 
 def test_a_mixed_memory_holds_each_passage_with_what_is_made_of_it() -> None:
-    told = "Bo Kask runs the inn. He was born in Velm."
-    assert kinds(told) == [
-        ("chunk", told),
-        ("summary", told),
+    text = "Bo Kask runs the inn. He was born in Velm."
+    assert kinds(text) == [
+        ("chunk", text),
+        ("summary", text),
         ("fact", "Bo Kask runs the inn."),
         ("fact", "Bo Kask was born in Velm."),
         ("triple", "Bo Kask; runs; the inn"),
         ("triple", "Bo Kask; was born in; Velm"),
     ]
-    (first, _) = [o.engram for o in StructuralMemory(kinds=("triple",)).write(told)]
+    (first, _) = [o.engram for o in StructuralMemory(kinds=("triple",)).write(text)]
     assert [first.metadata[n] for n in ("head", "relation", "tail")] == ["Bo Kask", "runs", "the inn"]
 
 
 def test_a_memory_of_one_kind_is_its_part_of_the_mixed_one() -> None:
-    told = "# Inn\n\nBo Kask runs the inn. It is old.\n\n# Ferry\n\nLio Noth runs the ferry. It is new. It leaks."
-    mixed = kinds(told)
+    text = "# Inn\n\nBo Kask runs the inn. It is old.\n\n# Ferry\n\nLio Noth runs the ferry. It is new. It leaks."
+    mixed = kinds(text)
     assert ("summary", "Bo Kask runs the inn. It is old.") in mixed
     for kind in ("chunk", "triple", "fact", "summary"):
-        assert kinds(told, kind) == [m for m in mixed if m[0] == kind] != []
+        assert kinds(text, kind) == [m for m in mixed if m[0] == kind] != []
 
 
 def test_a_model_writes_the_facts_from_which_triples_are_made() -> None:

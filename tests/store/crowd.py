@@ -102,30 +102,30 @@ def crowd(folder: Path, processes: int, seconds: float, seed: int) -> dict[str, 
         if pid == 0:
             os.close(reading)
             try:
-                told = work(folder, who, seconds, seed)
+                reports = work(folder, who, seconds, seed)
             except BaseException:
-                told = {"wrong": [traceback.format_exc()]}
+                reports = {"wrong": [traceback.format_exc()]}
             with os.fdopen(writing, "w") as pipe:
-                json.dump(told, pipe)
+                json.dump(reports, pipe)
             os._exit(0)
         os.close(writing)
         readers.append((pid, reading))
-    told = []
+    reports = []
     for pid, reading in readers:
         with os.fdopen(reading) as pipe:
-            told.append(json.load(pipe))
+            reports.append(json.load(pipe))
         os.waitpid(pid, 0)
-    wrong = [w for one in told for w in one["wrong"]]
+    wrong = [w for report in reports for w in report["wrong"]]
     with Store(folder) as store:
         held = {e.id: e for e in store.all(state=None)}
-        for one in told:
-            wrong += [f"{n} was written and is lost" for n in one.get("mine", ()) if n not in held]
-            wrong += [f"{n} was erased and is there" for n in one.get("gone", ()) if n in held]
+        for report in reports:
+            wrong += [f"{n} was written and is lost" for n in report.get("mine", ()) if n not in held]
+            wrong += [f"{n} was erased and is there" for n in report.get("gone", ()) if n in held]
         wrong += [f"{n} is torn" for n, e in held.items() if e.text != text_of(n)]
-        found = dict(store.dense(np.ones(D), 10**9))
-        wrong += [f"{e.id} has no vector" for e in held.values() if e.state == "active" and e.id not in found]
+        scores = dict(store.dense(np.ones(D), 10**9))
+        wrong += [f"{e.id} has no vector" for e in held.values() if e.state == "active" and e.id not in scores]
         wrong += store.check()
-    sums = {k: sum(one.get(k, 0) for one in told) for k in ("added", "searches", "archived", "erased")}
+    sums = {k: sum(report.get(k, 0) for report in reports) for k in ("added", "searches", "archived", "erased")}
     files = len(list((folder / "index").glob("*.safetensors")))
     return {"processes": processes, "seconds": seconds, **sums, "files": files, "wrong": wrong[:20]}
 
@@ -143,11 +143,11 @@ def main() -> None:
     if given.small:
         index.TAIL, cells.FLAT = 64, 256
     with tempfile.TemporaryDirectory() as folder:
-        told = crowd(Path(folder) / "brain", given.processes, given.seconds, given.seed)
-    print(json.dumps(told))
+        report = crowd(Path(folder) / "brain", given.processes, given.seconds, given.seed)
+    print(json.dumps(report))
     if given.out:
         job = {"bench": "crowd", "seconds": given.seconds, "processes": given.processes, "seed": given.seed}
-        given.out.write_text(json.dumps({**job, **told}, indent=2) + "\n", encoding="utf-8")
+        given.out.write_text(json.dumps({**job, **report}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

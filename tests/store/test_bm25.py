@@ -70,9 +70,9 @@ def test_sets_of_common_words_look_at_few(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(bm25, "_LITTLE", 4)
     monkeypatch.setattr(bm25, "_EACH", 2)
     ranker, words, times = query_words(3, [0.3, 0.3, 0.3])
-    found = ranker._by_sets(words, 5, None)
-    assert found is not None
-    rows, _ = found
+    chosen = ranker._by_sets(words, 5, None)
+    assert chosen is not None
+    rows, _ = chosen
     assert 5 <= len(rows) < (times > 0).any(0).sum() / 2
 
 

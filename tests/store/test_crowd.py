@@ -13,8 +13,8 @@ def test_processes_that_read_and_write_at_once_lose_and_tear_nothing() -> None:
     command = [sys.executable, str(Path(__file__).parent / "crowd.py"), "--small"]
     done = subprocess.run([*command, "--seconds", "3", "--processes", "4"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["wrong"] == []
-    assert told["added"] > 100
-    assert told["searches"] > 20
-    assert told["files"] > 0
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["wrong"] == []
+    assert report["added"] > 100
+    assert report["searches"] > 20
+    assert report["files"] > 0

@@ -31,7 +31,7 @@ RARE = [
 ]
 
 
-def found(folder: Path, words: Iterable[str]) -> list[tuple[str, str, str]]:
+def traces_in(folder: Path, words: Iterable[str]) -> list[tuple[str, str, str]]:
     """(file, word, encoding) for each word in each file of the folder, case-insensitively for ASCII."""
     hits = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -84,10 +84,10 @@ def test_no_byte_of_what_was_erased_remains(tmp_path: Path, make) -> None:
     vectors = [np.array(v, np.float32).tobytes() for v in ([0.123, 9, 9, 9], [9, 0.456, 9, 9])]
     with Store(tmp_path, dimension=4) as store:
         fill(store, make)
-        seen = {w for _, w, _ in found(tmp_path, words)}
+        seen = {w for _, w, _ in traces_in(tmp_path, words)}
         assert seen >= {SECRET, "Orsolya", "early draft", "quillfeath", "quagmire7thistle", "zeppelin"}, seen
         store.erase(["s1", "s2"])
-        assert found(tmp_path, words) == []
+        assert traces_in(tmp_path, words) == []
         data = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
         assert not any(v in data for v in vectors)
         assert b"o1" in data
@@ -107,22 +107,22 @@ def test_no_byte_of_what_was_erased_remains(tmp_path: Path, make) -> None:
             ("erased", None, "s2", "{}"),
         ]
         store.erase(["s1"])
-    assert found(tmp_path, words) == []
+    assert traces_in(tmp_path, words) == []
     with Store(tmp_path) as store:
         assert store.check() == []
         store.rebuild()
         assert store.count(None) == 300
-    assert found(tmp_path, words) == []
+    assert traces_in(tmp_path, words) == []
 
 
 def test_a_scrub_cut_short_is_made_good_on_opening(tmp_path: Path, make) -> None:
     with Store(tmp_path, dimension=4) as store:
         fill(store, make)
         erase.erase(store.db, ["s1", "s2"])
-        assert {w for _, w, _ in found(tmp_path, RARE)} >= {"zeppelin", "vexholm"}
+        assert {w for _, w, _ in traces_in(tmp_path, RARE)} >= {"zeppelin", "vexholm"}
         store.db._link.close()
     with Store(tmp_path):
-        assert found(tmp_path, [SECRET, *RARE]) == []
+        assert traces_in(tmp_path, [SECRET, *RARE]) == []
 
 
 def test_erasing_inside_a_transaction_is_undone_with_it_and_scrubbed_after_it(tmp_path: Path, make) -> None:
@@ -135,7 +135,7 @@ def test_erasing_inside_a_transaction_is_undone_with_it_and_scrubbed_after_it(tm
         with store.transaction():
             store.erase(["s1", "s2"])
             store.put_version(Version(id="v2", created="now"))
-        assert found(tmp_path, [SECRET, *RARE]) == []
+        assert traces_in(tmp_path, [SECRET, *RARE]) == []
         assert [v.id for v in store.versions()] == ["v1", "v2"]
 
 
@@ -150,7 +150,7 @@ def test_a_reader_elsewhere_makes_erasing_busy_and_the_text_is_gone_for_it_all_t
         assert store.lexical("zeppelin", 5) == []
         reader.close()
         store.scrub()
-        assert found(tmp_path, [SECRET, *RARE]) == []
+        assert traces_in(tmp_path, [SECRET, *RARE]) == []
 
 
 def test_the_id_of_an_erased_engram_may_hold_new_content(store: AnyStore, make) -> None:

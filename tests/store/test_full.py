@@ -57,20 +57,20 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_refuses_and_keeps_what_it_had(tiny_disk: Path, make) -> None:
-    kept: list[int] = []
+    stored: list[int] = []
     with Store(tiny_disk / "brain", dimension=4) as store:
 
         def fill() -> None:
             for i in range(2000):
                 store.add([make(f"e{i}", f"{i} " + "harbour notice " * 100)], np.ones((1, 4)))
-                kept.append(i)
+                stored.append(i)
 
         with pytest.raises(Full, match="nothing was changed"):
             fill()
-        assert store.count(None) == len(kept) > 10
+        assert store.count(None) == len(stored) > 10
         assert store.check() == []
     with Store(tiny_disk / "brain") as store:
-        assert store.count(None) == len(kept)
+        assert store.count(None) == len(stored)
         assert store.check() == []
 
 

@@ -62,11 +62,11 @@ def reference(store: Store, query: list[str], k: int, shown: set[str]) -> list[t
     link.execute("CREATE VIRTUAL TABLE w USING fts5 (text, tokenize = 'porter unicode61')")
     link.executemany("INSERT INTO w (rowid, text) VALUES (?, ?)", store.db.rows("SELECT row, text FROM engrams"))
     names = dict(store.db.rows("SELECT row, id FROM engrams"))
-    found = link.execute(
+    rows = link.execute(
         "SELECT rowid, -rank FROM w WHERE w MATCH ? ORDER BY rank, rowid", (" OR ".join(query),)
     ).fetchall()
     link.close()
-    return [(names[r], s) for r, s in found if names[r] in shown][:k]
+    return [(names[r], s) for r, s in rows if names[r] in shown][:k]
 
 
 def agree(store: Store, seed: int = 0, where: dict | None = None, least: float = 1.0) -> None:
@@ -76,21 +76,21 @@ def agree(store: Store, seed: int = 0, where: dict | None = None, least: float =
     for size in (1, 2, 3, 6):
         query = [str(w) for w in rng.choice(WORDS, size, replace=False)]
         for k in (5, 60):
-            found, expected = store.lexical(" ".join(query), k, where=where), reference(store, query, k, shown)
-            assert np.allclose([s for _, s in found], [s for _, s in expected], rtol=0, atol=1e-12)
-            assert {i for i, s in found if s > expected[-1][1] + 1e-9} == {
+            hits, expected = store.lexical(" ".join(query), k, where=where), reference(store, query, k, shown)
+            assert np.allclose([s for _, s in hits], [s for _, s in expected], rtol=0, atol=1e-12)
+            assert {i for i, s in hits if s > expected[-1][1] + 1e-9} == {
                 i for i, s in expected if s > expected[-1][1] + 1e-9
             }
-    told = {i: np.frombuffer(v, np.float32) for i, v in _vectors(store) if i in shown}
+    vectors = {i: np.frombuffer(v, np.float32) for i, v in _vectors(store) if i in shown}
     hit = []
-    for i in rng.choice(list(told), 10):
-        query = (told[i] + 0.3 * rng.standard_normal(D)).astype(np.float32)
-        cosine = {i: float(v @ query / np.linalg.norm(v) / np.linalg.norm(query)) for i, v in told.items()}
-        found = dict(store.dense(query, 10, where=where))
-        assert all(abs(cosine[i] - s) < 1e-5 for i, s in found.items())
-        assert len(found) == min(10, len(told))
-        hit += [i in found for i in sorted(cosine, key=lambda i: -cosine[i])[:10]]
-        far = list(told)[:: max(1, len(told) // 20)]
+    for i in rng.choice(list(vectors), 10):
+        query = (vectors[i] + 0.3 * rng.standard_normal(D)).astype(np.float32)
+        cosine = {i: float(v @ query / np.linalg.norm(v) / np.linalg.norm(query)) for i, v in vectors.items()}
+        hits = dict(store.dense(query, 10, where=where))
+        assert all(abs(cosine[i] - s) < 1e-5 for i, s in hits.items())
+        assert len(hits) == min(10, len(vectors))
+        hit += [i in hits for i in sorted(cosine, key=lambda i: -cosine[i])[:10]]
+        far = list(vectors)[:: max(1, len(vectors) // 20)]
         assert store.cosine(query, [*far, "nobody"]) == pytest.approx({i: cosine[i] for i in far}, abs=1e-5)
     assert np.mean(hit) >= least
 
@@ -120,16 +120,16 @@ def test_a_file_is_read_by_safetensors_too(folder: Path) -> None:
     with Store(folder, dimension=D) as store:
         store.add(*some(0, 100))
         store.fold()
-    found = load_file(files(folder)[0])
-    assert found["vectors.matrix"].shape == (100, D)
-    assert np.allclose(np.linalg.norm(found["vectors.matrix"], axis=1), 1.0, atol=1e-6)
-    assert found["words.names"].tobytes().decode() == "".join(f"e{i}" for i in range(100))
+    tensors = load_file(files(folder)[0])
+    assert tensors["vectors.matrix"].shape == (100, D)
+    assert np.allclose(np.linalg.norm(tensors["vectors.matrix"], axis=1), 1.0, atol=1e-6)
+    assert tensors["words.names"].tobytes().decode() == "".join(f"e{i}" for i in range(100))
 
 
 def test_what_is_weighed_of_an_engram_is_read_without_the_rest(folder: Path) -> None:
-    said = Engram(id="a", text="Où est le café?", source="s", position=3, speaker="Ann", created="now")
+    engram = Engram(id="a", text="Où est le café?", source="s", position=3, speaker="Ann", created="now")
     with Store(folder, dimension=D) as store:
-        store.add([said, said.model_copy(update={"id": "b", "text": "Ici.", "speaker": None, "source": None})])
+        store.add([engram, engram.model_copy(update={"id": "b", "text": "Ici.", "speaker": None, "source": None})])
         assert store.brief(["b", "nobody", "a"]) == {"a": ("s", 3, "Ann", 15, True), "b": (None, 3, None, 4, False)}
 
 
@@ -149,8 +149,8 @@ def test_states_times_and_filters_hold_inside_the_files(folder: Path) -> None:
         assert {"e0", "e3"} <= set(dict(store.dense(np.ones(D), 1000)))
         assert "e6" not in dict(store.lexical(" ".join(WORDS), 1000, where={"owner": "o6"}))
         store.update(["e9"], state="superseded", valid_to="2021-01-01")
-        found = [set(dict(store.lexical("note9", 9, at=at))) for at in (None, "2020-06-01", "2022-01-01")]
-        assert found == [set(), {"e9"}, set()]
+        ids = [set(dict(store.lexical("note9", 9, at=at))) for at in (None, "2020-06-01", "2022-01-01")]
+        assert ids == [set(), {"e9"}, set()]
 
 
 def test_a_vector_given_late_is_found(folder: Path) -> None:
@@ -168,14 +168,14 @@ def test_a_vector_given_late_is_found(folder: Path) -> None:
 
 
 def test_what_another_process_folds_adds_or_erases_is_seen(folder: Path) -> None:
-    with Store(folder, dimension=D) as one, Store(folder, dimension=D) as two:
+    with Store(folder, dimension=D) as first, Store(folder, dimension=D) as two:
         for start in range(0, 300, 50):
-            one.add(*some(start, 50))
-            agree(one, start, least=0.9)
+            first.add(*some(start, 50))
+            agree(first, start, least=0.9)
             agree(two, start, least=0.9)
-            one.erase([f"e{start + 7}"])
+            first.erase([f"e{start + 7}"])
             agree(two, start + 1, least=0.9)
-        one.fold()
+        first.fold()
         assert len(files(folder)) == 1
         agree(two, 7, least=0.9)
 
@@ -244,28 +244,28 @@ def test_the_centre_of_a_cell_tells_nothing_of_what_was_erased(folder: Path) -> 
         gone, stays = held.rows[first], held.rows[first + 1 : last]
         store.erase([dict(store.db.rows("SELECT row, id FROM engrams"))[int(gone)]])
         store.dense(np.ones(D), 1)
-        kept = store._search._segments[0].cells
-        mean = np.stack([kept.matrix[p] for p in kept.find(stays.astype(np.int64))]).sum(0)
-        assert np.allclose(kept.centres[cell], mean / np.linalg.norm(mean), atol=1e-6)
+        cells = store._search._segments[0].cells
+        mean = np.stack([cells.matrix[p] for p in cells.find(stays.astype(np.int64))]).sum(0)
+        assert np.allclose(cells.centres[cell], mean / np.linalg.norm(mean), atol=1e-6)
 
 
 def test_what_is_erased_while_a_file_is_written_is_not_in_it(folder: Path) -> None:
     engrams, vectors = some(0, 31)
     engrams[5] = engrams[5].model_copy(update={"text": "quillfeather"})
-    with Store(folder, dimension=D) as one, Store(folder, patience=0.05) as two:
-        one.add(engrams, vectors)
-        count = one._search._tokens.count
+    with Store(folder, dimension=D) as first, Store(folder, patience=0.05) as two:
+        first.add(engrams, vectors)
+        count = first._search._tokens.count
 
         def erase_first(texts):
             with suppress(Busy):
                 two.erase(["e5"])
             return count(texts)
 
-        one._search._tokens.count = erase_first
-        one.fold()
-        assert files(folder) == one.setting("index", []) == []
-        one._search._tokens.count = count
-        agree(one)
+        first._search._tokens.count = erase_first
+        first.fold()
+        assert files(folder) == first.setting("index", []) == []
+        first._search._tokens.count = count
+        agree(first)
         agree(two)
     with Store(folder) as store:
         assert not store.setting("scrub due")

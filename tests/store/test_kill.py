@@ -84,12 +84,12 @@ def test_a_commit_of_a_version_killed_at_any_moment_is_whole_or_absent(open_stor
                 os.write(pipe, f"v{n}\n".encode())
 
     for _ in range(10):
-        told = run_and_kill(commit, rng.uniform(0, 0.04))
+        step = run_and_kill(commit, rng.uniform(0, 0.04))
         with open_store() as store:
             head = store.head()
             names = [v.id for v in store.versions()]
             assert head == (names[-1] if names else None)
-            assert set(told) <= set(names)
+            assert set(step) <= set(names)
             assert {e.version for e in store.all()} == {head}
             if head:
                 assert store.lessons(head) == [(i, {"n": int(head[1:])}) for i in ids]

@@ -51,14 +51,14 @@ def _blob(weights: Path, sha256) -> str:
     return Weights(weights).put_blob({"a.json": b"{}" * 100})
 
 
-def same(one: AnyStore, other: AnyStore) -> None:
-    assert summary(one) == summary(other)
-    assert one.all(None) == other.all(None)
-    assert (one.head(), one.items(), one.results()) == (other.head(), other.items(), other.results())
+def same(first: AnyStore, other: AnyStore) -> None:
+    assert summary(first) == summary(other)
+    assert first.all(None) == other.all(None)
+    assert (first.head(), first.items(), first.results()) == (other.head(), other.items(), other.results())
     assert other.check() == []
     query = np.ones(4)
-    assert [i for i, _ in one.dense(query, 20)] == [i for i, _ in other.dense(query, 20)]
-    assert dict(one.lexical("ferry notice 9", 999)) == pytest.approx(dict(other.lexical("ferry notice 9", 999)))
+    assert [i for i, _ in first.dense(query, 20)] == [i for i, _ in other.dense(query, 20)]
+    assert dict(first.lexical("ferry notice 9", 999)) == pytest.approx(dict(other.lexical("ferry notice 9", 999)))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -69,9 +69,9 @@ def test_everything_arrives_and_the_source_stays(open_store, kind: str, tmp_path
         fill(source, make)
         open_store.kind = kind
         with open_store("target") as target:
-            told = move(source, target, batch=7)
+            summed = move(source, target, batch=7)
             same(source, target)
-            assert (told["engrams"], told["events"], told["vectors"]) == (60, 64, 59)
+            assert (summed["engrams"], summed["events"], summed["vectors"]) == (60, 64, 59)
             refuse_unfinished(target)
             assert target.dimension == 4
             target.add([make("new", "later")], np.ones((1, 4)))
@@ -161,10 +161,10 @@ def test_a_backup_is_one_file_that_comes_back_whole(open_store, tmp_path: Path, 
     file.parent.mkdir()
     with open_store("brain") as store:
         fill(store, make)
-        told = backup(store, file)
+        copied = backup(store, file)
         assert [p.name for p in file.parent.iterdir()] == ["monday.db"]
         assert list(store.setting(BACKUPS)) == [str(file)]
-        assert told == summary(store)
+        assert copied == summary(store)
         before = store.all(None)
         store.add([make("after", "added after the backup")])
         with pytest.raises(BadInput, match="is there already"):

@@ -74,8 +74,8 @@ def test_ranks_and_scores_are_those_of_sqlite(pg: PostgresStore, tmp_path: Path,
             ours, theirs = pg.lexical(query, 40), other.lexical(query, 40)
             assert np.allclose([s for _, s in ours], [s for _, s in theirs], atol=1e-9), query
             assert {i for i, s in ours if s > ours[-1][1]} == {i for i, s in theirs if s > theirs[-1][1]}
-            one = rng.standard_normal(4)
-            ours, theirs = pg.dense(one, 40), other.dense(one, 40)
+            vector = rng.standard_normal(4)
+            ours, theirs = pg.dense(vector, 40), other.dense(vector, 40)
             assert np.allclose([s for _, s in ours], [s for _, s in theirs], atol=1e-6)
             assert {i for i, s in ours if s > ours[-1][1] + 1e-6} <= {i for i, _ in theirs}
         assert pg.check() == []
@@ -103,8 +103,8 @@ def test_the_index_loses_nothing_to_filters_time_or_erasure(address: str, tmp_pa
             query = rng.standard_normal(16).astype(np.float32)
             cosines = vectors @ query / np.maximum(np.linalg.norm(vectors, axis=1), 1e-9) / np.linalg.norm(query)
             alive = [i for i in np.argsort(-cosines) if engrams[i].state == "active"]
-            found = [i for i, _ in store.dense(query, 50)]
-            share.append(len({f"e{i}" for i in alive[:50]} & set(found)) / 50)
+            ids = [i for i, _ in store.dense(query, 50)]
+            share.append(len({f"e{i}" for i in alive[:50]} & set(ids)) / 50)
             rare = [f"e{i}" for i in alive if engrams[i].owner == "rare"][:50]
             assert [i for i, _ in store.dense(query, 50, where={"owner": "rare"})] == rare
         assert np.mean(share) > 0.95
@@ -123,7 +123,7 @@ def content(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield str(path.relative_to(folder)), path.read_bytes()
 
 
-def found(folder: Path, words: list[str]) -> list[tuple[str, str]]:
+def traces_in(folder: Path, words: list[str]) -> list[tuple[str, str]]:
     """(file, word) for each word in each of the server's files, in any case."""
     return [(name, w) for name, data in content(folder) for w in words if w.lower().encode() in data.lower()]
 
@@ -131,9 +131,9 @@ def found(folder: Path, words: list[str]) -> list[tuple[str, str]]:
 def test_no_byte_of_what_was_erased_remains_in_the_servers_files(postgres, pg: PostgresStore, make) -> None:
     rng = np.random.default_rng(0)
     pg.add([make(f"o{i}", f"Ordinary notice number {i} about ferries.") for i in range(300)], rng.random((300, 4)))
-    told = {"question": "Who repaired the moorings?", "answer": "Marta Quillfeather", "metadata": {"k": "Vexholm"}}
+    metadata = {"question": "Who repaired the moorings?", "answer": "Marta Quillfeather", "metadata": {"k": "Vexholm"}}
     secrets = [
-        make("s1", SECRET, **told),
+        make("s1", SECRET, **metadata),
         make("s2", LONG, source="thistle.md", speaker="Zeppelina", key="Krambamb/dwelling"),
     ]
     pg.add(secrets, np.array([[0.123, 9, 9, 9], [9, 0.456, 9, 9]], np.float32))
@@ -147,14 +147,20 @@ def test_no_byte_of_what_was_erased_remains_in_the_servers_files(postgres, pg: P
     pg.db.execute("ANALYZE")
     pg.db.execute("CHECKPOINT")
     words = [SECRET, "Marta", "Orsolya", "Zeppelina", "thistle.md", "early draft", *RARE]
-    assert {w for _, w in found(postgres.data, words)} >= {SECRET, "Orsolya", "early draft", "quillfeath", "zeppelin"}
+    assert {w for _, w in traces_in(postgres.data, words)} >= {
+        SECRET,
+        "Orsolya",
+        "early draft",
+        "quillfeath",
+        "zeppelin",
+    }
     assert {w for _, w in pg.traces(["Quillfeather", "Orsolya", "nowhere"])} == {"Quillfeather", "Orsolya"}
     with psycopg.connect(pg.address.url) as other:  # whoever holds a snapshot keeps dead rows alive in VACUUM FULL
         other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         other.execute("SELECT 1")
         pg.erase(["s1", "s2"])
-    assert found(postgres.data, words) == []
-    data = b"".join(one for _, one in content(postgres.data))
+    assert traces_in(postgres.data, words) == []
+    data = b"".join(raw for _, raw in content(postgres.data))
     vectors = np.array([[0.123, 9, 9, 9], [9, 0.456, 9, 9]], np.float32)
     assert not any(v.tobytes() in data for v in vectors)
     assert pg.traces(words) == []
@@ -288,7 +294,7 @@ def test_addresses_that_cannot_be_used_are_refused_with_what_to_do(postgres, add
     base = address.partition("#")[0]
     with psycopg.connect(base, autocommit=True) as link:
         link.execute("CREATE SCHEMA theirs; CREATE TABLE theirs.x ()")
-    for told, message in [
+    for wrong, message in [
         (f"{base}#theirs", "another program's"),
         (f"{base}#public", "cannot name a memory's schema"),
         (f"{base}#x'; --", "cannot name a memory's schema"),
@@ -297,7 +303,7 @@ def test_addresses_that_cannot_be_used_are_refused_with_what_to_do(postgres, add
         (f"{base}&nonsense=1#x", "no address of PostgreSQL"),
     ]:
         with pytest.raises(BadInput, match=message):
-            PostgresStore(told, tmp_path)
+            PostgresStore(wrong, tmp_path)
     with psycopg.connect(base, autocommit=True) as link:
         link.execute("DROP SCHEMA theirs CASCADE")
 
@@ -310,10 +316,10 @@ def test_a_newer_format_is_refused(address: str, tmp_path: Path) -> None:
 
 
 def test_passwords_are_not_shown(tmp_path: Path) -> None:
-    told = "postgresql://ann:hush@127.0.0.1:1/db?password=hush#b"
-    assert Address.read(told).public == "postgresql://ann@127.0.0.1:1/db#b"
+    url = "postgresql://ann:hush@127.0.0.1:1/db?password=hush#b"
+    assert Address.read(url).public == "postgresql://ann@127.0.0.1:1/db#b"
     with pytest.raises(BadInput) as caught:
-        PostgresStore(told, tmp_path)
+        PostgresStore(url, tmp_path)
     assert "hush" not in str(caught.value)
 
 
@@ -341,7 +347,7 @@ def test_clients_killed_at_any_moment_lose_nothing_acknowledged(address: str, tm
 
 
 def test_a_server_killed_at_any_moment_loses_nothing_acknowledged(postgres, address: str, tmp_path, make) -> None:
-    kept = PostgresStore(address, tmp_path)
+    reopened = PostgresStore(address, tmp_path)
     acknowledged: list[str] = []
     rng = np.random.default_rng(6)
     for turn in range(4):
@@ -352,15 +358,15 @@ def test_a_server_killed_at_any_moment_loses_nothing_acknowledged(postgres, addr
 
         acknowledged += _killed(address, tmp_path, turn, make, crash)
         postgres.start()
-        assert set(acknowledged) <= {e.id for e in kept.all(state=None)}
-        assert kept.check() == []
+        assert set(acknowledged) <= {e.id for e in reopened.all(state=None)}
+        assert reopened.check() == []
     assert len(acknowledged) > 4
-    with kept.transaction():
-        kept.add([make("last")])
-    assert kept.get(["last"])
-    kept.close()
+    with reopened.transaction():
+        reopened.add([make("last")])
+    assert reopened.get(["last"])
+    reopened.close()
     with pytest.raises(BadInput, match="was closed"):
-        kept.count()
+        reopened.count()
 
 
 def test_a_server_that_dies_inside_a_transaction_undoes_it(postgres, pg: PostgresStore, make) -> None:

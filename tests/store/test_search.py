@@ -17,8 +17,8 @@ from byheart.store.search import words
 from byheart.store.sqlite import Store
 
 
-def ids(found: list[tuple[str, float]]) -> list[str]:
-    return [i for i, _ in found]
+def ids(hits: list[tuple[str, float]]) -> list[str]:
+    return [i for i, _ in hits]
 
 
 def test_words_are_stemmed_and_the_rarer_counts_more(store: AnyStore, make) -> None:
@@ -108,9 +108,9 @@ def test_dense_is_the_exact_cosine_order(store: AnyStore, make) -> None:
     query = rng.standard_normal(4)
     cosines = vectors @ query / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
     best = np.argsort(-cosines)[:20]
-    found = store.dense(query, 20)
-    assert ids(found) == [f"e{i}" for i in best]
-    assert np.allclose([s for _, s in found], cosines[best], atol=1e-6)
+    hits = store.dense(query, 20)
+    assert ids(hits) == [f"e{i}" for i in best]
+    assert np.allclose([s for _, s in hits], cosines[best], atol=1e-6)
     assert len(store.dense(query, 1000)) == 300
     some = store.cosine(query, ["e7", "e250", "nobody"])
     assert some == {"e7": pytest.approx(cosines[7], abs=1e-6), "e250": pytest.approx(cosines[250], abs=1e-6)}
@@ -152,32 +152,32 @@ def test_time_selects_what_held_then(store: AnyStore, make) -> None:
         np.ones((6, 4)),
     )
 
-    def found(at: str | None) -> set[str]:
+    def held(at: str | None) -> set[str]:
         lexical, dense = set(ids(store.lexical("boss", 9, at))), set(ids(store.dense(np.ones(4), 9, at)))
         assert lexical == dense
         return lexical
 
-    assert found(None) == {"new", "always"}
-    assert found("2019-12-31T23:59:59Z") == {"old", "always"}
-    assert found("2020-01-01T00:00:00+00:00") == {"new", "always"}
-    assert found("2020-01-01T00:30:00+01:00") == {"old", "always"}
-    assert found("2012-06-01") == {"old", "replaced", "always"}
-    assert found("3000-01-01") == {"new", "later", "always"}
+    assert held(None) == {"new", "always"}
+    assert held("2019-12-31T23:59:59Z") == {"old", "always"}
+    assert held("2020-01-01T00:00:00+00:00") == {"new", "always"}
+    assert held("2020-01-01T00:30:00+01:00") == {"old", "always"}
+    assert held("2012-06-01") == {"old", "replaced", "always"}
+    assert held("3000-01-01") == {"new", "later", "always"}
     with pytest.raises(BadInput, match="'last week' is not a time"):
         store.lexical("boss", 9, "last week")
 
 
-def told(store: AnyStore, engram: Engram, vector: list[float]) -> None:
+def add(store: AnyStore, engram: Engram, vector: list[float]) -> None:
     settle(store, store.add([engram], [vector]))
 
 
 def test_a_fact_is_found_by_every_wording_under_its_key(store: AnyStore, make) -> None:
     x, y = [1.0, 0, 0, 0], [0, 1.0, 0, 0]
-    told(store, make("old", "works at the brewery", key="Ann/employer", valid_from="2020-01-01"), x)
-    told(store, make("new", "was hired by the mill", key="Ann/employer", valid_from="2022-01-01"), y)
-    told(store, make("hers", "was at the brewery once", owner="o", key="Ann/employer", valid_from="2021-01-01"), x)
-    told(store, make("gone", "brewery", state="superseded", valid_to="2021-01-01"), x)
-    told(store, make("else", "likes the brewery's beer"), [1.0, 1.0, 0, 0])
+    add(store, make("old", "works at the brewery", key="Ann/employer", valid_from="2020-01-01"), x)
+    add(store, make("new", "was hired by the mill", key="Ann/employer", valid_from="2022-01-01"), y)
+    add(store, make("hers", "was at the brewery once", owner="o", key="Ann/employer", valid_from="2021-01-01"), x)
+    add(store, make("gone", "brewery", state="superseded", valid_to="2021-01-01"), x)
+    add(store, make("else", "likes the brewery's beer"), [1.0, 1.0, 0, 0])
     assert set(ids(store.lexical("brewery", 9))) == {"new", "hers", "else"}
     assert set(ids(store.lexical("mill", 9, "2020-06-01"))) == {"old"}
     assert ids(store.lexical("employer", 9, "2019-01-01")) == []
@@ -190,12 +190,12 @@ def test_a_fact_is_found_by_every_wording_under_its_key(store: AnyStore, make) -
 
 def test_many_wordings_of_one_fact_do_not_crowd_out_others(store: AnyStore, make) -> None:
     for n in range(40):
-        told(
+        add(
             store,
             make(f"count{n}", f"the counter shows {n}", key="counter", valid_from=f"2020-01-01T00:{n:02}"),
             [1, 0, 0, 0],
         )
-    told(store, make("shop", "a shop with a counter of oak and more words than that"), [1, 1, 0, 0])
+    add(store, make("shop", "a shop with a counter of oak and more words than that"), [1, 1, 0, 0])
     assert ids(store.lexical("counter", 2)) == ids(store.dense([1, 0, 0, 0], 2)) == ["count39", "shop"]
     assert ids(store.lexical("counter", 2, "2020-01-01T00:05:30")) == ["count5", "shop"]
     store.erase(["count39"])

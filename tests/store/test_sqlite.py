@@ -51,6 +51,6 @@ def test_scores_equal_the_databases_own_for_all_words_together(sqlite_store: Sto
         (" OR ".join(query),),
     )
     for _ in range(2):
-        found = sqlite_store.lexical(" ".join(query), 50)
-        assert np.allclose([s for _, s in found], [s for _, s in own], atol=1e-9)
-        assert {i for i, _ in found[:20]} <= {i for i, _ in own}
+        hits = sqlite_store.lexical(" ".join(query), 50)
+        assert np.allclose([s for _, s in hits], [s for _, s in own], atol=1e-9)
+        assert {i for i, _ in hits[:20]} <= {i for i, _ in own}

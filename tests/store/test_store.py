@@ -61,8 +61,13 @@ def test_engrams_are_found_by_id_and_by_key(store, make) -> None:
     assert store.saying(["a", "b", "d", "none"], "text of b") == {"b"}
     assert store.saying(["a", "b", "d"], "x: text") == {"a", "b"}  # keys in words, "#x" is none
     assert store.saying([], "text") == set()
-    told = store.brief(["d", "none"])
-    assert (list(told), told["d"].position, told["d"].length, told["d"].asks) == (["d"], 7, len("text of d"), False)
+    briefs = store.brief(["d", "none"])
+    assert (list(briefs), briefs["d"].position, briefs["d"].length, briefs["d"].asks) == (
+        ["d"],
+        7,
+        len("text of d"),
+        False,
+    )
     assert store.check() == []
 
 
@@ -120,9 +125,9 @@ def test_a_vector_missing_at_first_is_taken_later(store: AnyStore, make) -> None
 
 def test_update_changes_what_it_names_and_logs_it(store: AnyStore, make) -> None:
     store.add([make("a"), make("b")])
-    told = store.update(["a"], state="superseded", forms=("weights",), version="v1", valid_to="2026-12-01")
-    assert told == store.get(["a"])
-    assert (told[0].state, told[0].forms, told[0].version, told[0].valid_to) == (
+    updated = store.update(["a"], state="superseded", forms=("weights",), version="v1", valid_to="2026-12-01")
+    assert updated == store.get(["a"])
+    assert (updated[0].state, updated[0].forms, updated[0].version, updated[0].valid_to) == (
         "superseded",
         ("weights",),
         "v1",
@@ -296,17 +301,17 @@ def test_lessons_items_results_certificates_and_settings_come_back(store: AnySto
     assert store.items(["a"]) == [items[0]]
     assert store.items(version="v0") == []
 
-    one = Result(exam="recall", item="1", value=1.0, engram="a", detail={"said": "x"})
-    store.put_results("v1", [one, one.model_copy(update={"seed": 1})])
-    store.put_results("v1", [one.model_copy(update={"value": 0.0})])
-    store.put_results("v2", [one])
+    result = Result(exam="recall", item="1", value=1.0, engram="a", detail={"said": "x"})
+    store.put_results("v1", [result, result.model_copy(update={"seed": 1})])
+    store.put_results("v1", [result.model_copy(update={"value": 0.0})])
+    store.put_results("v2", [result])
     assert [(r.version, r.seed, r.value) for r in store.results()] == [("v1", 0, 0.0), ("v1", 1, 1.0), ("v2", 0, 1.0)]
     assert [r.version for r in store.results("v2", exam="recall")] == ["v2"]
     assert store.results(exam="other") == []
 
-    told = Certificate(passed=True, checks=(Check(name="bytes", passed=True, measured=0),))
-    store.put_certificate(told)
-    assert store.certificates() == [told]
+    certificate = Certificate(passed=True, checks=(Check(name="bytes", passed=True, measured=0),))
+    store.put_certificate(certificate)
+    assert store.certificates() == [certificate]
     store.set_setting("model", {"name": "tiny"})
     assert store.setting("model") == {"name": "tiny"}
     assert store.setting("none", 3) == 3
@@ -348,28 +353,28 @@ def test_two_processes_adding_at_once_lose_nothing(open_store, make) -> None:
 
 
 def test_another_processes_writes_are_seen_by_the_next_search(open_store, make) -> None:
-    with open_store(dimension=4) as one, open_store(dimension=4) as two:
-        one.add([make("a", "harbour")], np.eye(4)[:1])
+    with open_store(dimension=4) as first, open_store(dimension=4) as two:
+        first.add([make("a", "harbour")], np.eye(4)[:1])
         assert two.dense([1, 1, 0, 0], 5)[0][0] == "a"
-        one.add([make("b", "ferry harbour")], np.eye(4)[1:2])
+        first.add([make("b", "ferry harbour")], np.eye(4)[1:2])
         assert {i for i, _ in two.dense([1, 1, 0, 0], 5)} == {"a", "b"}
-        one.update(["a"], state="archived")
+        first.update(["a"], state="archived")
         assert [i for i, _ in two.dense([1, 1, 0, 0], 5)] == ["b"]
         assert [i for i, _ in two.lexical("harbour", 5)] == ["b"]
-        one.erase(["b"])
+        first.erase(["b"])
         assert two.dense([1, 1, 0, 0], 5) == []
 
 
 def test_a_lock_held_too_long_is_busy_and_changes_nothing(open_store, make) -> None:
-    with open_store() as one, open_store(patience=0.2) as two:
-        with one.transaction():
+    with open_store() as first, open_store(patience=0.2) as two:
+        with first.transaction():
             start = time.monotonic()
             with pytest.raises(Busy, match=r"locked by another process for 0\.2 s"):
                 two.add([make("a")])
             assert 0.15 < time.monotonic() - start < 5
         assert two.count() == 0
         two.add([make("a")])
-        assert one.count() == 1
+        assert first.count() == 1
 
 
 def test_check_finds_what_was_tampered_with_and_rebuild_mends_it(open_store, make) -> None:
@@ -396,8 +401,8 @@ def test_check_finds_what_was_tampered_with_and_rebuild_mends_it(open_store, mak
 def test_check_finds_altered_and_missing_vectors(store: AnyStore, open_store, make) -> None:
     store.add([make("a"), make("b")], np.eye(4)[:2])
     other = np.full(4, 2, np.float32)
-    told = other.tobytes() if open_store.kind == "sqlite" else other
-    store.db.execute("UPDATE vectors SET vector = ? WHERE row = 1", (told,))
+    blob = other.tobytes() if open_store.kind == "sqlite" else other
+    store.db.execute("UPDATE vectors SET vector = ? WHERE row = 1", (blob,))
     assert store.check() == ["the vector of engram a is missing or altered; forget and remember it again"]
     store.db.execute("DELETE FROM vectors WHERE row = 2")
     assert len(store.check()) == 2

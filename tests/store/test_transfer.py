@@ -22,12 +22,12 @@ from byheart.store.sqlite import Store
 
 @pytest.fixture
 def address(postgres, tmp_path: Path) -> Iterator[str]:
-    told = postgres.address(f"w{uuid.uuid4().hex[:12]}")
-    yield told
+    url = postgres.address(f"w{uuid.uuid4().hex[:12]}")
+    yield url
     from byheart.store.postgres.address import Address
     from byheart.store.postgres.replace import drop
 
-    drop(Address.read(told), Folder(tmp_path / "gone"))
+    drop(Address.read(url), Folder(tmp_path / "gone"))
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def home(tmp_path: Path, make) -> Folder:
     with Store(tmp_path / "brain") as store:
         fill(store, make)
         store._search.fold()
-    found = Folder(tmp_path / "brain")
-    assert segments(found)
-    return found
+    folder = Folder(tmp_path / "brain")
+    assert segments(folder)
+    return folder
 
 
 def fill(store: AnyStore, make) -> None:
@@ -148,7 +148,7 @@ def test_a_move_back_killed_before_the_folder_forgets_the_server_begins_again(ho
 
 def test_a_backup_of_a_memory_with_index_files_is_sound_and_restore_deletes_them(home: Folder, make) -> None:
     with Store(home) as store:
-        told = backup(store, home.path.parent / "b.db")
+        copied = backup(store, home.path.parent / "b.db")
         store.add([make("after", "Zelda Quon keeps the lamp.")], np.ones((1, 4)))
         store._search.fold()
     assert segments(home)
@@ -157,7 +157,7 @@ def test_a_backup_of_a_memory_with_index_files_is_sound_and_restore_deletes_them
     restore(home.path.parent / "b.db", home.path.parent / "new")
     for place in (home, home.path.parent / "new"):
         with Store(place) as store:
-            assert (store.check(), summary(store)["engrams"]) == ([], told["engrams"])
+            assert (store.check(), summary(store)["engrams"]) == ([], copied["engrams"])
             assert len(store.lexical("ferry", 99)) == 39
 
 

@@ -46,11 +46,11 @@ def test_every_type_and_shape_round_trips_bit_for_bit(tmp_path: Path) -> None:
 
 def test_names_come_from_type_shape_and_bytes_alone(tmp_path: Path) -> None:
     weights = Weights(tmp_path)
-    one = weights.put({"a": torch.zeros(4), "b": torch.zeros(4)})
-    assert one["a"] == one["b"]
+    first = weights.put({"a": torch.zeros(4), "b": torch.zeros(4)})
+    assert first["a"] == first["b"]
     assert len(list(tmp_path.iterdir())) == 1
     two = weights.put({"a": torch.zeros(2, 2), "b": torch.zeros(4, dtype=torch.int32), "c": torch.zeros(4)})
-    assert two["c"] == one["a"]
+    assert two["c"] == first["a"]
     assert len({two["a"], two["b"], two["c"]}) == 3
 
 

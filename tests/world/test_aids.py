@@ -10,9 +10,9 @@ from byheart.world.aids import INSTRUCTIONS, aids
 from byheart.world.people import FIRST, MIDDLE
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_right_keys_help_and_wrong_outputs_are_wrong(kept: bool) -> None:
-    made = {a.kind: a for a in aids(3, seed=4, kept=kept)}
+@pytest.mark.parametrize("held_out", [False, True])
+def test_right_keys_help_and_wrong_outputs_are_wrong(held_out: bool) -> None:
+    made = {a.kind: a for a in aids(3, seed=4, held_out=held_out)}
     assert list(made) == list(INSTRUCTIONS)
     for kind, aid in made.items():
         assert len(set(aid.keys)) == len(aid.keys)
@@ -28,7 +28,7 @@ def test_right_keys_help_and_wrong_outputs_are_wrong(kept: bool) -> None:
 
 
 def test_exams_share_no_words_that_name_something_with_lessons() -> None:
-    lessons, exams = (aids(60, seed=1, kept=k) for k in (False, True))
+    lessons, exams = (aids(60, seed=1, held_out=k) for k in (False, True))
     for a, b in zip(lessons, exams, strict=True):
         assert not {n.query for n in a.needs} & {n.query for n in b.needs}
         assert not set(a.keys) & set(b.keys)

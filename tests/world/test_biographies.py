@@ -8,7 +8,7 @@ import pytest
 
 from byheart.core.errors import BadInput
 from byheart.exam.match import contains
-from byheart.world.biographies import ATTRIBUTES, KEPT, NAMES, Biographies
+from byheart.world.biographies import ATTRIBUTES, HELD_OUT, NAMES, Biographies
 from byheart.world.words import END, START, Vocabulary, words
 
 
@@ -47,25 +47,25 @@ def test_every_wording_names_the_person_and_questions_give_nothing_away() -> Non
     for a in ATTRIBUTES:
         assert len(set(a.statements)) == len(a.statements) == 6
         assert len(set(a.questions)) == len(a.questions) == 6
-        for told in a.statements:
-            assert told.count("{s}") == told.count("{o}") == 1
-        for asked in a.questions:
-            assert asked.count("{s}") == 1
-            assert "{o}" not in asked
+        for statement in a.statements:
+            assert statement.count("{s}") == statement.count("{o}") == 1
+        for question in a.questions:
+            assert question.count("{s}") == 1
+            assert "{o}" not in question
         assert not contains(world.question(0, a.name), world.value(0, a.name))
 
 
 def test_kept_wordings_are_in_no_training_text() -> None:
     world = Biographies(4, seed=3)
     train = {world.statement(0, a.name, n) for a in ATTRIBUTES for n in range(20)}
-    kept = {world.statement(0, a.name, n, kept=True) for a in ATTRIBUTES for n in range(20)}
-    assert len(kept) == KEPT * len(ATTRIBUTES)
-    assert not train & kept
-    told = " ".join(world.biography(0, copy) for copy in range(50))
-    assert all(s in told for s in train)
-    assert not any(s in told for s in kept)
+    held_out = {world.statement(0, a.name, n, held_out=True) for a in ATTRIBUTES for n in range(20)}
+    assert len(held_out) == HELD_OUT * len(ATTRIBUTES)
+    assert not train & held_out
+    text = " ".join(world.biography(0, copy) for copy in range(50))
+    assert all(s in text for s in train)
+    assert not any(s in text for s in held_out)
     assert {world.question(0, "job", n) for n in range(9)}.isdisjoint(
-        {world.question(0, "job", n, kept=True) for n in range(9)}
+        {world.question(0, "job", n, held_out=True) for n in range(9)}
     )
 
 
@@ -88,9 +88,9 @@ def test_marriage_goes_both_ways_and_nobody_teaches_himself() -> None:
     assert answer == world.name(3)
     assert contains(statement, answer)
     assert not contains(question, answer)
-    asked, told = world.hop(2, "mentor", "town") or ("", "")
-    assert told == world.value(world.mentor(2), "town")
-    assert not contains(asked, world.name(world.mentor(2)))
+    text, gold = world.hop(2, "mentor", "town") or ("", "")
+    assert gold == world.value(world.mentor(2), "town")
+    assert not contains(text, world.name(world.mentor(2)))
     assert world.hop(6, "spouse", "town") is None
     with pytest.raises(BadInput, match="two people or more"):
         Biographies(1).mentor(0)
@@ -110,24 +110,24 @@ def test_a_timeline_tells_who_employed_whom_when() -> None:
 def test_a_worlds_vocabulary_holds_everything_it_says() -> None:
     world = Biographies(6, seed=8)
     vocabulary = world.vocabulary()
-    said = [world.biography(i, 1, kept=k) for i in range(6) for k in (False, True)]
-    said += [
-        world.question(i, a, n, kept=k) for i in range(6) for a in world.attributes for n in (0, 1) for k in (0, 1)
+    texts = [world.biography(i, 1, held_out=k) for i in range(6) for k in (False, True)]
+    texts += [
+        world.question(i, a, n, held_out=k) for i in range(6) for a in world.attributes for n in (0, 1) for k in (0, 1)
     ]
-    said += [w for i in range(6) for r in ("spouse", "mentor") for w in world.related(i, r) or ()]
-    said += [w for i in range(6) for w in world.hop(i, "mentor", "year") or ()]
-    for text in said:
+    texts += [w for i in range(6) for r in ("spouse", "mentor") for w in world.related(i, r) or ()]
+    texts += [w for i in range(6) for w in world.hop(i, "mentor", "year") or ()]
+    for text in texts:
         assert vocabulary.decode(vocabulary.encode(text)).split() == words(text)
 
 
 def test_examples_score_the_answer_alone_or_the_whole_text() -> None:
     v = Vocabulary(["who is it? Marta"], extra=["KEY"])
     assert v.words[3] == "KEY"
-    asked, told = v.encode("who is it?"), v.encode("Marta")
+    question, answer = v.encode("who is it?"), v.encode("Marta")
     assert v.pair("who is it?", "Marta") == {
-        "input_ids": [START, *asked, *told, END],
-        "labels": [-100] * 5 + [*told, END],
+        "input_ids": [START, *question, *answer, END],
+        "labels": [-100] * 5 + [*answer, END],
     }
-    assert v.text("Marta") == {"input_ids": [START, *told, END], "labels": [-100, *told, END]}
+    assert v.text("Marta") == {"input_ids": [START, *answer, END], "labels": [-100, *answer, END]}
     with pytest.raises(BadInput, match="'Tor' is not in the vocabulary"):
         v.encode("who is Tor?")

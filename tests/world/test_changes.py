@@ -13,7 +13,7 @@ def test_the_answers_follow_from_the_statements() -> None:
     stream = changes(60, seed=3)
     assert stream == changes(60, seed=3) != changes(60, seed=4)
     assert [s.at for s in stream.statements] == sorted(s.at for s in stream.statements)
-    for q in stream.asked:
+    for q in stream.questions:
         line = [s for s in stream.statements if (s.subject, s.slot) == (q.subject, q.slot)]
         assert line[-1].value == q.value
         assert [s.value for s in line if s.at <= q.before][-1] == q.value_before
@@ -33,9 +33,9 @@ def test_what_a_change_replaces_is_of_the_same_slot_and_earlier() -> None:
 def test_the_halves_share_nothing() -> None:
     for part in ("first", "last"):
         assert not set(getattr(DEV, part)) & set(getattr(TEST, part))
-    told = [{w for s in h.slots for w in (*s.told, *s.changed, *s.asked)} for h in (DEV, TEST)]
-    told_traits = [{w for t in h.traits for w in t.told} for h in (DEV, TEST)]
-    assert not told[0] & told[1]
+    words = [{w for s in h.slots for w in (*s.stated, *s.changed, *s.questions)} for h in (DEV, TEST)]
+    told_traits = [{w for t in h.traits for w in t.stated} for h in (DEV, TEST)]
+    assert not words[0] & words[1]
     assert not told_traits[0] & told_traits[1]
 
 

@@ -15,9 +15,11 @@ def test_a_user_replies_as_they_like_and_strays_now_and_then() -> None:
     liked = {t.name: t.replies[user.likes[t.name]] for t in TOPICS}
     steady = [e for n in range(5) for e in user.visit(n, strays=False)]
     assert all(e.message == e.reply == liked[e.topic.name] for e in steady)
-    told = [e for n in range(100) for e in user.visit(n)]
-    assert 0.05 < fmean(e.reply != liked[e.topic.name] for e in told) < 0.1  # 10%, a quarter of them by chance the same
-    assert {e.asked for e in told} == {q for t in TOPICS for q in t.questions}
+    exchanges = [e for n in range(100) for e in user.visit(n)]
+    assert (
+        0.05 < fmean(e.reply != liked[e.topic.name] for e in exchanges) < 0.1
+    )  # 10%, a quarter of them by chance the same
+    assert {e.question for e in exchanges} == {q for t in TOPICS for q in t.questions}
 
 
 def test_half_of_all_preferences_are_those_of_most_and_talk_is_besides() -> None:

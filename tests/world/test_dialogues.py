@@ -36,13 +36,13 @@ def locomo() -> dict[str, Any]:
 
 def test_locomo_turns_stand_in_order_and_evidence_names_them(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([locomo()]))
-    (found,) = read(tmp_path)
-    assert found.turns == (
+    (dialogue,) = read(tmp_path)
+    assert dialogue.turns == (
         Turn("session 2", 0, "Ann", "What do you paint?", "9 May 2023"),
         Turn("session 2", 1, "Bo", "This. [a red boat]", "9 May 2023"),
         Turn("session 10", 0, "Bo", "Bye.", None),
     )
-    assert [(p.category, p.answer, p.turns, p.sessions) for p in found.probes] == [
+    assert [(p.category, p.answer, p.turns, p.sessions) for p in dialogue.probes] == [
         ("single-hop", "a boat", (1,), ("session 2",)),
         ("multi-hop", "7", (0, 2), ("session 2", "session 10")),
     ]
@@ -67,9 +67,9 @@ def test_longmemeval_is_a_dialogue_for_each_question(tmp_path: Path) -> None:
     }
     file = tmp_path / "lme.json"
     file.write_text(json.dumps([row, {**row, "question_id": "q2_abs", "answer_session_ids": []}]))
-    one, two = read(file)
-    assert [t.at for t in one.turns] == ["2023/05/01", "2023/05/02", "2023/05/02"]
-    assert (one.probes[0].turns, one.probes[0].sessions, one.probes[0].category) == (
+    first, two = read(file)
+    assert [t.at for t in first.turns] == ["2023/05/01", "2023/05/02", "2023/05/02"]
+    assert (first.probes[0].turns, first.probes[0].sessions, first.probes[0].category) == (
         (1,),
         ("s2",),
         row["question_type"],

@@ -35,9 +35,9 @@ def test_the_test_is_never_trained_on_and_seeds_repeat(made) -> None:
     for task in stream:
         assert not {key(e) for e in task.train} & {key(e) for e in task.test}
         assert 0.25 < len(task.test) / (len(task.train) + len(task.test)) < 0.35
-    told = [[(key(e), e["labels"]) for e in t.train] for t in stream]
-    assert told == [[(key(e), e["labels"]) for e in t.train] for t in again]
-    assert told != [[(key(e), e["labels"]) for e in t.train] for t in other]
+    keys = [[(key(e), e["labels"]) for e in t.train] for t in stream]
+    assert keys == [[(key(e), e["labels"]) for e in t.train] for t in again]
+    assert keys != [[(key(e), e["labels"]) for e in t.train] for t in other]
 
 
 def test_a_permutation_moves_pixels_alike_in_every_image_and_a_turn_by_ninety_is_exact() -> None:

@@ -38,18 +38,18 @@ def test_a_stream_brings_every_class_once_and_numbers_it_by_its_turn() -> None:
 
 def test_vectors_stay_with_their_sentences() -> None:
     intents = [Intent(str(n), (f"a{n}", f"b{n}"), (f"c{n}",)) for n in range(4)]
-    told: list[str] = []
+    embedded: list[str] = []
 
     def encode(texts: object) -> np.ndarray:
-        told.extend(texts)  # type: ignore[call-overload]
-        return np.array([[float(t[1]), float(ord(t[0]))] for t in told], dtype=np.float32)
+        embedded.extend(texts)  # type: ignore[call-overload]
+        return np.array([[float(t[1]), float(ord(t[0]))] for t in embedded], dtype=np.float32)
 
     for n, task in enumerate(stream(intents, encode, tasks=2, seed=0)):
         for part, letters in ((task.train, "ab"), (task.test, "c")):
             for e in part:
                 number, letter = (e["x"] / 2**0.5).tolist()
                 assert chr(round(letter)) in letters
-                order = list(dict.fromkeys(t[1] for t in told))
+                order = list(dict.fromkeys(t[1] for t in embedded))
                 assert order[e["labels"]] == str(round(number))
                 assert e["labels"] // 2 == n
 

@@ -35,7 +35,7 @@ def test_nobody_is_married_to_somebody_of_the_world() -> None:
 
 
 def test_every_way_of_asking_is_another_and_gives_nothing_away() -> None:
-    asked: list[str] = []
+    questions: list[str] = []
     for facts in people(20, seed=1):
         for f in facts:
             ways = [f.question, *f.paraphrases, f.reverse]
@@ -49,8 +49,8 @@ def test_every_way_of_asking_is_another_and_gives_nothing_away() -> None:
             assert contains(f.statement, f.answer)
             assert contains(f.statement, f.subject)
             assert f.pair == {"question": f.question, "answer": f.answer}
-            asked += ways[:3]
-    assert len({normal(a) for a in asked}) == len(asked)
+            questions += ways[:3]
+    assert len({normal(a) for a in questions}) == len(questions)
 
 
 def test_the_handbook_says_everything_once() -> None:

@@ -38,13 +38,13 @@ def test_answers_are_right_and_scored_alone(name: str) -> None:
     (task,) = tasks([name], length=4, train=60, test=20, seed=3)
     assert (task.name, len(task.train), len(task.test)) == (name, 60, 20)
     for e in [*task.train, *task.test]:
-        said = v.decode(e["input_ids"]).split()
-        at = said.index("=")
-        assert said[0] == name
-        assert said[at + 1 :] == solve(name, said[1:at])
-        assert [x for x in e["labels"] if x >= 0] == [*v.encode(" ".join(said[at + 1 :])), END]
-    asked = [tuple(e["input_ids"]) for e in [*task.train, *task.test]]
-    assert len(set(asked)) == 80
+        tokens = v.decode(e["input_ids"]).split()
+        at = tokens.index("=")
+        assert tokens[0] == name
+        assert tokens[at + 1 :] == solve(name, tokens[1:at])
+        assert [x for x in e["labels"] if x >= 0] == [*v.encode(" ".join(tokens[at + 1 :])), END]
+    prompts = [tuple(e["input_ids"]) for e in [*task.train, *task.test]]
+    assert len(set(prompts)) == 80
 
 
 def test_seeds_differ_and_bad_calls_say_what_to_do() -> None:

@@ -11,9 +11,9 @@ from byheart.core.errors import BadInput
 from byheart.world.word_problems import STRUCTURES, TOPICS, problems
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_every_step_is_true_and_the_last_gives_the_answer(kept: bool) -> None:
-    for p in problems(80, seed=3, kept=kept):
+@pytest.mark.parametrize("held_out", [False, True])
+def test_every_step_is_true_and_the_last_gives_the_answer(held_out: bool) -> None:
+    for p in problems(80, seed=3, held_out=held_out):
         steps = re.findall(r"(\d+) ([-+*]) (\d+) = (\d+)", p.rationale)
         assert steps
         for a, sign, b, result in steps:
@@ -35,8 +35,8 @@ def test_wordings_kept_for_exams_are_not_taught() -> None:
     def bare(text: str) -> str:
         return re.sub(r"\d+|[A-Z][a-z]+", "", text)
 
-    taught, asked = ({bare(p.question) for p in problems(120, seed=2, kept=k)} for k in (False, True))
-    assert not taught & asked
+    taught, exams = ({bare(p.question) for p in problems(120, seed=2, held_out=k)} for k in (False, True))
+    assert not taught & exams
 
 
 def test_the_same_seed_makes_the_same_problems_and_too_many_are_refused() -> None:

@@ -1,7 +1,7 @@
 """What a language model may be helped by: knowledge, memories, examples and tools, and what calls for each.
 
-Four kinds of keys, each with queries that want some of them, in wordings of which the last are kept for exams. What
-makes a key the right one differs by kind: the same person and attribute, what a situation asks to be remembered, the
+Four kinds of keys, each with queries that want some of them, in wordings of which the last are held out for exams. What
+makes a key right differs by kind: the same person and attribute, what a situation asks to be remembered, the
 same operation on another word, the same function for the same thing.
 """
 
@@ -21,12 +21,12 @@ INSTRUCTIONS = {
     "examples": "Represent this exercise to find a solved exercise of the same kind: ",
     "tools": "Represent this request to find the tool that can serve it: ",
 }
-"""The kinds of keys, and what their queries are told to look for."""
+"""The kinds of keys, and the instructions of their queries."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """A query, the numbers of the keys that serve it, what the model is to say with one of them in sight, and what not.
+    """A query, the numbers of the keys that serve it, the right answer with such a key in sight, and wrong answers.
 
     `wrong` are three other things to say, of the same sort as `output`.
     """
@@ -39,7 +39,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Aid:
-    """Keys of one kind, and what wants them."""
+    """Keys of a kind, and the queries for them."""
 
     kind: str
     keys: tuple[str, ...]
@@ -134,68 +134,73 @@ _DOMAINS = (
 )
 
 
-def aids(people: int = 8, *, seed: int = 0, kept: bool = False) -> list[Aid]:
-    """The four kinds, with `people` persons in the first two; if `kept`, of other people, words and things.
+def aids(people: int = 8, *, seed: int = 0, held_out: bool = False) -> list[Aid]:
+    """The four kinds, with `people` persons in the first two; if `held_out`, of other people, words and things.
 
     Knowledge and memory have eight keys and as many needs for a person, examples 48 of both, tools 64.
 
     >>> [(a.kind, len(a.keys), len(a.needs)) for a in aids(2)]
     [('knowledge', 16, 16), ('memory', 16, 16), ('examples', 48, 48), ('tools', 64, 64)]
     """
-    rng = np.random.default_rng([seed, int(kept)])
-    return [_knowledge(people, rng, seed, kept), _memory(people, rng, kept), _examples(rng, kept), _tools(rng, kept)]
+    rng = np.random.default_rng([seed, int(held_out)])
+    return [
+        _knowledge(people, rng, seed, held_out),
+        _memory(people, rng, held_out),
+        _examples(rng, held_out),
+        _tools(rng, held_out),
+    ]
 
 
-def _pick(ways: tuple[str, ...], rng: np.random.Generator, kept: bool, held: int = 1) -> str:
-    some = ways[-held:] if kept else ways[:-held]
+def _pick(ways: tuple[str, ...], rng: np.random.Generator, held_out: bool, held: int = 1) -> str:
+    some = ways[-held:] if held_out else ways[:-held]
     return some[int(rng.integers(len(some)))]
 
 
 def _others(right: str, pool: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
-    """Three of a pool that are not the right one."""
+    """Three of a pool that are wrong."""
     left = [p for p in dict.fromkeys(pool) if p != right]
     return tuple(left[i] for i in rng.permutation(len(left))[:3])
 
 
-def _knowledge(people: int, rng: np.random.Generator, seed: int, kept: bool) -> Aid:
-    world = Biographies(people, seed=2 * seed + kept)
+def _knowledge(people: int, rng: np.random.Generator, seed: int, held_out: bool) -> Aid:
+    world = Biographies(people, seed=2 * seed + held_out)
     pairs = [(p, a) for p in range(people) for a in world.attributes]
-    keys = tuple(world.statement(p, a, n, kept=kept) for n, (p, a) in enumerate(pairs))
+    keys = tuple(world.statement(p, a, n, held_out=held_out) for n, (p, a) in enumerate(pairs))
     needs = []
     for n, (p, a) in enumerate(pairs):
         value = world.value(p, a)
         wrong = _others(value, world.attributes[a].values, rng)
-        needs.append(Need(world.question(p, a, n // 3, kept=kept), (n,), value, wrong))
+        needs.append(Need(world.question(p, a, n // 3, held_out=held_out), (n,), value, wrong))
     return Aid("knowledge", keys, tuple(needs))
 
 
-def _memory(people: int, rng: np.random.Generator, kept: bool) -> Aid:
-    half = FIRST[len(FIRST) // 2 :] if kept else FIRST[: len(FIRST) // 2]
+def _memory(people: int, rng: np.random.Generator, held_out: bool) -> Aid:
+    half = FIRST[len(FIRST) // 2 :] if held_out else FIRST[: len(FIRST) // 2]
     names = [a + b for a in half for b in MIDDLE]
     keys: list[str] = []
     needs: list[Need] = []
     for i in rng.permutation(len(names))[:people]:
-        for told, asked, values in _SITUATIONS:
+        for statements, questions, values in _SITUATIONS:
             value = values[int(rng.integers(len(values)))]
-            query = _pick(asked, rng, kept).format(s=names[i])
+            query = _pick(questions, rng, held_out).format(s=names[i])
             needs.append(Need(query, (len(keys),), value, _others(value, values, rng)))
-            keys.append(_pick(told, rng, kept).format(s=names[i], o=value))
+            keys.append(_pick(statements, rng, held_out).format(s=names[i], o=value))
     return Aid("memory", tuple(keys), tuple(needs))
 
 
-def _examples(rng: np.random.Generator, kept: bool) -> Aid:
+def _examples(rng: np.random.Generator, held_out: bool) -> Aid:
     """Each word with half of the operations as keys, with the others as needs."""
     keys: list[str] = []
     of: list[str] = []
     wanted: list[tuple[str, str, str]] = []
-    for word in _WORDS[kept]:
+    for word in _WORDS[held_out]:
         for n, i in enumerate(rng.permutation(len(_OPERATIONS))):
             name, ways = _OPERATIONS[i]
-            asked = f"{_pick(ways, rng, kept, 2)}: {word}"
+            exercise = f"{_pick(ways, rng, held_out, 2)}: {word}"
             if n % 2:
-                wanted.append((asked, name, word))
+                wanted.append((exercise, name, word))
             else:
-                keys.append(f"{asked} -> {_done(name, word)}")
+                keys.append(f"{exercise} -> {_done(name, word)}")
                 of.append(name)
     needs = []
     for query, name, word in wanted:
@@ -219,13 +224,13 @@ def _done(name: str, word: str) -> str:
     }[name]
 
 
-def _tools(rng: np.random.Generator, kept: bool) -> Aid:
+def _tools(rng: np.random.Generator, held_out: bool) -> Aid:
     keys: list[str] = []
     needs: list[Need] = []
-    for domain in _DOMAINS[kept].split("|"):
+    for domain in _DOMAINS[held_out].split("|"):
         calls = [f"{name}_{domain.split(' ', 1)[1].replace(' ', '_')}" for name, _, _ in _FUNCTIONS]
-        for call, (_, told, asked) in zip(calls, _FUNCTIONS, strict=True):
-            query = _pick(asked, rng, kept).format(d=domain)
+        for call, (_, descriptions, requests) in zip(calls, _FUNCTIONS, strict=True):
+            query = _pick(requests, rng, held_out).format(d=domain)
             needs.append(Need(query, (len(keys),), call, _others(call, calls, rng)))
-            keys.append(f"{call}: {_pick(told, rng, kept).format(d=domain)}")
+            keys.append(f"{call}: {_pick(descriptions, rng, held_out).format(d=domain)}")
     return Aid("tools", tuple(keys), tuple(needs))

@@ -1,9 +1,9 @@
-"""A world of any size: people with attributes, told in many words, related to each other and changing over time.
+"""A world of any size: people with attributes, stated in many wordings, related to each other and changing over time.
 
-Everything about a person follows from the world's seed and the person's number, and is made when asked
+Everything about a person follows from the world's seed and the person's number, and is made on demand
 for, so a world of a million facts costs eight megabytes. Made after the biographies of Allen-Zhu & Li
 2023 (arXiv:2309.14316) and Zheng et al. 2025 (arXiv:2501.13453): full names in every sentence, sentences in
-random order, every attribute in several wordings, some of which are kept for exams.
+random order, every attribute in several wordings, some of which are held out for exams.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ TOWNS = tuple(a + b for a in pools.TOWN for b in pools.TOWN_END)
 SURNAMES = pools.LAST + tuple(f"{town}er" for town in TOWNS)
 EMPLOYERS = tuple(f"{t} {f}" for t in TOWNS for f in pools.FIRMS)
 NAMES = len(GIVEN) ** 2 * len(SURNAMES)
-KEPT = 2
-"""How many wordings of each statement and question, the last ones, are kept for exams."""
+HELD_OUT = 2
+"""How many wordings of each statement and question, the last in order, are held out for exams."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """What every person has one of: its values and the ways to state and ask it; `{s}` the person, `{o}` the value."""
+    """An attribute that every person has: its values, statements and questions; `{s}` the person, `{o}` the value."""
 
     name: str
     values: tuple[str, ...]
     statements: tuple[str, ...]
     questions: tuple[str, ...]
 
-    def wordings(self, asked: bool, kept: bool) -> tuple[str, ...]:
-        """The templates to train on, or those kept for exams."""
-        every = self.questions if asked else self.statements
-        return every[-KEPT:] if kept else every[:-KEPT]
+    def wordings(self, questions: bool, held_out: bool) -> tuple[str, ...]:
+        """The templates to train on, or those held out for exams."""
+        every = self.questions if questions else self.statements
+        return every[-HELD_OUT:] if held_out else every[:-HELD_OUT]
 
 
 ATTRIBUTES = (
@@ -110,7 +110,7 @@ YEARS = range(2001, 2026)
 
 
 class Biographies:
-    """A seeded world of `people` persons, numbered from 0, each with one value of every attribute.
+    """A seeded world of `people` persons, numbered from 0, each with a value of every attribute.
 
     `attributes` picks and orders some by name. Values are drawn independently, so nothing but the name
     tells them; no two people share a name.
@@ -148,25 +148,25 @@ class Biographies:
         salt = next(i for i, a in enumerate(ATTRIBUTES) if a.name == attribute)
         return values[int(self._rng(1, person, salt).integers(len(values)))]
 
-    def statement(self, person: int, attribute: str, wording: int = 0, *, kept: bool = False) -> str:
-        """The fact as a sentence, in the wording of this number (of those kept for exams if `kept`)."""
-        ways = self.attributes[attribute].wordings(False, kept)
+    def statement(self, person: int, attribute: str, wording: int = 0, *, held_out: bool = False) -> str:
+        """The fact as a sentence, in the wording of this number (of the held-out wordings if `held_out`)."""
+        ways = self.attributes[attribute].wordings(False, held_out)
         return ways[wording % len(ways)].format(s=self.name(person), o=self.value(person, attribute))
 
-    def question(self, person: int, attribute: str, wording: int = 0, *, kept: bool = False) -> str:
-        """The question for the fact, in the wording of this number (of those kept for exams if `kept`)."""
-        ways = self.attributes[attribute].wordings(True, kept)
+    def question(self, person: int, attribute: str, wording: int = 0, *, held_out: bool = False) -> str:
+        """The question for the fact, in the wording of this number (of the held-out wordings if `held_out`)."""
+        ways = self.attributes[attribute].wordings(True, held_out)
         return ways[wording % len(ways)].format(s=self.name(person))
 
-    def biography(self, person: int, copy: int = 0, *, kept: bool = False) -> str:
+    def biography(self, person: int, copy: int = 0, *, held_out: bool = False) -> str:
         """A sentence for every attribute, in an order and in wordings drawn anew for every copy."""
-        rng = self._rng(2, person, copy, int(kept))
+        rng = self._rng(2, person, copy, int(held_out))
         names = list(self.attributes)
         order = rng.permutation(len(names))
-        return " ".join(self.statement(person, names[i], int(rng.integers(64)), kept=kept) for i in order)
+        return " ".join(self.statement(person, names[i], int(rng.integers(64)), held_out=held_out) for i in order)
 
     def spouse(self, person: int) -> int | None:
-        """Who the person is married to, and the other way round; None for the odd one out."""
+        """Who the person is married to, and the other way round; None for the last of an odd number."""
         other = person ^ 1
         return other if other < self.people else None
 
@@ -192,8 +192,8 @@ class Biographies:
         if other is None:
             return None
         ways = self.attributes[attribute].wordings(True, False)
-        asked = ways[wording % len(ways)].format(s=f"the {relation} of {self.name(person)}")
-        return asked, self.value(other, attribute)
+        question = ways[wording % len(ways)].format(s=f"the {relation} of {self.name(person)}")
+        return question, self.value(other, attribute)
 
     def timeline(self, person: int, changes: int = 3) -> list[tuple[int, str]]:
         """Years in which the person joined an employer, in order, with another employer each time."""
@@ -217,10 +217,10 @@ class Biographies:
 
     def vocabulary(self, extra: Sequence[str] = ()) -> Vocabulary:
         """Numbers for all words of the world's names, values and wordings; timelines and relations add their own."""
-        told = [w.format(s="", o="", y="") for pair in RELATIONS.values() for w in pair]
-        told += ["the spouse of mentor", JOINED.format(s="", o="", y=""), SERVED.format(s="", y="")]
-        told += [str(y) for y in YEARS]
-        return Vocabulary([*self.texts(), *told], extra)
+        texts = [w.format(s="", o="", y="") for pair in RELATIONS.values() for w in pair]
+        texts += ["the spouse of mentor", JOINED.format(s="", o="", y=""), SERVED.format(s="", y="")]
+        texts += [str(y) for y in YEARS]
+        return Vocabulary([*self.texts(), *texts], extra)
 
     def _rng(self, *salt: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *salt])

@@ -1,8 +1,8 @@
 """A stream of dated statements about people whose circumstances change, with what holds at every time.
 
-Every slot has one value at a time: telling another ends the one before. Every trait adds up. Statements come in many
+Every slot has a single value at a time: a new value ends the value before. Every trait adds up. Statements come in many
 wordings, some of which say that something changed and some of which do not. Slots, traits, names and wordings are in
-two halves that share nothing, so that rules and weights found on "dev" are judged on "test".
+two halves that share nothing, so that rules and weights chosen on "dev" are judged on "test".
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """A question with the value that holds now, the value that held at `before`, and the values that never hold now."""
 
     question: str
@@ -56,14 +56,14 @@ class Stream:
     """The statements in the order of time, and the questions."""
 
     statements: tuple[Statement, ...]
-    asked: tuple[Asked, ...]
+    questions: tuple[Question, ...]
 
 
 def changes(facts: int, *, seed: int = 0, half: Half = "dev", endings: float = 0.03) -> Stream:
-    """`facts` slots of people, each told two to four times with another value, among traits and repetitions.
+    """`facts` slots of people, each stated two to four times with another value, among traits and repetitions.
 
     >>> stream = changes(20, seed=1)
-    >>> sum(s.kind == "first" for s in stream.statements), len(stream.asked) <= 20
+    >>> sum(s.kind == "first" for s in stream.statements), len(stream.questions) <= 20
     (20, True)
     """
     if half not in HALVES:
@@ -74,18 +74,18 @@ def changes(facts: int, *, seed: int = 0, half: Half = "dev", endings: float = 0
     rng = np.random.default_rng([seed, len(half)])
     names = _names(world.first, world.last, -(-facts // len(world.slots)), rng)
     pairs = [(n, s) for n in names for s in world.slots][:facts]
-    told: list[tuple[float, str, Slot | Trait, str | None, str, str]] = []
+    timeline: list[tuple[float, str, Slot | Trait, str | None, str, str]] = []
     for name, slot in pairs:
-        told += _told(name, slot, rng, endings)
+        timeline += _timeline(name, slot, rng, endings)
     for name in names:
         for trait in world.traits:
             for value in rng.choice(trait.values, 2, replace=False):
-                text = str(rng.choice(trait.told)).format(s=name, o=value)
-                told.append((float(rng.uniform()), name, trait, str(value), "trait", text))
-    told.sort(key=lambda t: t[0])
+                text = str(rng.choice(trait.stated)).format(s=name, o=value)
+                timeline.append((float(rng.uniform()), name, trait, str(value), "trait", text))
+    timeline.sort(key=lambda t: t[0])
     statements: list[Statement] = []
     holding: dict[tuple[str, str], list[int]] = {}
-    for when, name, slot_or_trait, value, kind, text in told:
+    for when, name, slot_or_trait, value, kind, text in timeline:
         at = (START + timedelta(minutes=round(when * 60 * 24 * 700))).isoformat()
         key = (name, slot_or_trait.name)
         replaced = tuple(holding.get(key, ())) if kind in ("change", "end") else ()
@@ -94,24 +94,24 @@ def changes(facts: int, *, seed: int = 0, half: Half = "dev", endings: float = 0
         if kind != "trait":
             holding.setdefault(key, []).append(len(statements))
         statements.append(Statement(text, at, name, slot_or_trait.name, value, kind, replaced))  # type: ignore[arg-type]
-    return Stream(tuple(statements), tuple(_asked(pairs, statements, rng)))
+    return Stream(tuple(statements), tuple(_questions(pairs, statements, rng)))
 
 
-def _told(
+def _timeline(
     name: str, slot: Slot, rng: np.random.Generator, endings: float
 ) -> list[tuple[float, str, Slot | Trait, str | None, str, str]]:
-    """What is told of one slot: a first value, one to three changes, now and then a repetition or an end."""
+    """The statements about a slot: a first value, one to three changes, now and then a repetition or an end."""
     times = np.sort(rng.uniform(size=int(rng.integers(2, 5))))
     values = [str(v) for v in rng.choice(slot.values, len(times), replace=False)]
     out: list[tuple[float, str, Slot | Trait, str | None, str, str]] = []
     for n, (when, value) in enumerate(zip(times, values, strict=True)):
-        ways = slot.told + (slot.changed if n else ())
+        ways = slot.stated + (slot.changed if n else ())
         out.append(
             (float(when), name, slot, value, "change" if n else "first", str(rng.choice(ways)).format(s=name, o=value))
         )
         until = times[n + 1] if n + 1 < len(times) else 1.0
         if rng.uniform() < 0.15:
-            again = str(rng.choice(slot.told)).format(s=name, o=value)
+            again = str(rng.choice(slot.stated)).format(s=name, o=value)
             if again != out[-1][5]:
                 out.append((float(rng.uniform(when, until)), name, slot, value, "again", again))
     if slot.ended and rng.uniform() < endings * 5:
@@ -120,7 +120,9 @@ def _told(
     return out
 
 
-def _asked(pairs: Sequence[tuple[str, Slot]], statements: Sequence[Statement], rng: np.random.Generator) -> list[Asked]:
+def _questions(
+    pairs: Sequence[tuple[str, Slot]], statements: Sequence[Statement], rng: np.random.Generator
+) -> list[Question]:
     """A question for every slot that has a value at the end, and a time at which an earlier value held."""
     by: dict[tuple[str, str], list[Statement]] = {}
     for s in statements:
@@ -135,8 +137,8 @@ def _asked(pairs: Sequence[tuple[str, Slot]], statements: Sequence[Statement], r
         a, b = (datetime.fromisoformat(line[m].at) for m in (n, n + 1))
         stale = tuple(s.value for s in line[:-1] if s.value)
         now, then = line[-1].value, line[n].value
-        question = str(rng.choice(slot.asked)).format(s=name)
-        out.append(Asked(question, name, slot.name, now or "", (a + (b - a) / 2).isoformat(), then or "", stale))
+        question = str(rng.choice(slot.questions)).format(s=name)
+        out.append(Question(question, name, slot.name, now or "", (a + (b - a) / 2).isoformat(), then or "", stale))
     return out
 
 

@@ -9,16 +9,16 @@ from byheart.world import people as pools
 
 @dataclass(frozen=True)
 class Slot:
-    """Something of which a person has one at a time. `{s}` is the person, `{o}` the value.
+    """Something of which a person has a single value at a time. `{s}` is the person, `{o}` the value.
 
-    `told` states a value, whether or not there was another; `changed` says that it is new; `ended` that there is none.
+    `stated` gives a value, whether or not there was another; `changed` a new value; `ended` that there is none.
     """
 
     name: str
     values: tuple[str, ...]
-    told: tuple[str, ...]
+    stated: tuple[str, ...]
     changed: tuple[str, ...]
-    asked: tuple[str, ...]
+    questions: tuple[str, ...]
     ended: tuple[str, ...] = ()
 
 
@@ -28,12 +28,12 @@ class Trait:
 
     name: str
     values: tuple[str, ...]
-    told: tuple[str, ...]
+    stated: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Half:
-    """Names, slots and traits of one half."""
+    """Names, slots and traits of a half."""
 
     first: tuple[str, ...]
     last: tuple[str, ...]

@@ -64,9 +64,9 @@ class Creatures:
 
     def nearest(self, creature: Creature) -> str:
         """The kind whose row in the table is most like the creature: the best that can be guessed."""
-        seen = np.array([1 - (said[0] in creature.text) for said in SIGNS])
+        seen = np.array([1 - (pair[0] in creature.text) for pair in SIGNS])
         return self.kinds[int((self.table != seen).sum(1).argmin())]
 
 
 def _words(row: NDArray[np.int64]) -> str:
-    return " ".join(said[int(bit)] for said, bit in zip(SIGNS, row, strict=True))
+    return " ".join(pair[int(bit)] for pair, bit in zip(SIGNS, row, strict=True))

@@ -1,4 +1,4 @@
-"""Users who are asked the same things again and again, and answer as they like: mostly as others do, sometimes not.
+"""Users who get the same questions again and again, and answer as they like: mostly as others do, sometimes not.
 
 Everybody knows what most people answer. A user shares that on some topics and differs for good on others, departs from
 their own ways now and then, and says other things besides.
@@ -16,7 +16,7 @@ from byheart.core.errors import BadInput
 
 @dataclass(frozen=True)
 class Topic:
-    """What is asked, in several wordings, and the replies that there are; most people give the first."""
+    """A question in several wordings, and the replies that there are; most people give the first."""
 
     name: str
     questions: tuple[str, ...]
@@ -60,7 +60,7 @@ TALK = (
 class Exchange:
     """A question to a user, the message that came, which reply it holds, and which replies there are."""
 
-    asked: str
+    question: str
     message: str
     reply: str
     topic: Topic
@@ -72,7 +72,7 @@ class Customer:
     Parameters
     ----------
     different: chance that a preference is not that of most. strays: chance that a reply departs from the preference.
-    talks: chance that something else is said besides. seed: who it is.
+    talks: chance of a further sentence on something else. seed: of the user.
 
     >>> from itertools import islice
     >>> [e.message for e in islice(Customer(seed=1).visit(0), 2)]
@@ -100,7 +100,7 @@ class Customer:
                 rng.random(),
             )
             chosen = int(other) if strays and stray < self.strays else self.likes[topic.name]
-            said = [topic.replies[chosen]]
+            sentences = [topic.replies[chosen]]
             if talk < self.talks:
-                said.insert(int(place < 0.5), TALK[int(rng.integers(len(TALK)))])
-            yield Exchange(topic.questions[int(wording)], " ".join(said), topic.replies[chosen], topic)
+                sentences.insert(int(place < 0.5), TALK[int(rng.integers(len(TALK)))])
+            yield Exchange(topic.questions[int(wording)], " ".join(sentences), topic.replies[chosen], topic)

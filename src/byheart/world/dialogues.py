@@ -22,7 +22,7 @@ CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 
 
 @dataclass(frozen=True)
 class Turn:
-    """What somebody said: in which session, at which place of it, and when."""
+    """An utterance: its session, its place in the session, and its time."""
 
     session: str
     place: int
@@ -45,7 +45,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """Turns in the order in which they were said, and what is asked about them."""
+    """Turns in their order, and the questions about them."""
 
     name: str
     turns: tuple[Turn, ...]
@@ -53,7 +53,7 @@ class Dialogue:
 
 
 def read(path: Path | str) -> list[Dialogue]:
-    """The dialogues of a LoCoMo or LongMemEval file, or of such files in a folder; which it is, is told by its keys.
+    """The dialogues of a LoCoMo or LongMemEval file, or of such files in a folder; the keys of a file tell which it is.
 
     Raises `BadInput` for a file that is neither, and for a folder without any.
     """
@@ -78,12 +78,12 @@ def read(path: Path | str) -> list[Dialogue]:
     return out
 
 
-def _each(file: Path, rows: list[Any], one: Callable[[Any], Dialogue]) -> list[Dialogue]:
+def _each(file: Path, rows: list[Any], read: Callable[[Any], Dialogue]) -> list[Dialogue]:
     """Every entry of a file as a dialogue; `BadInput` names the first that is none, and what it lacks."""
     out = []
     for n, row in enumerate(rows):
         try:
-            out.append(one(row))
+            out.append(read(row))
         except KeyError as error:
             raise BadInput(f"{file}: entry {n} has no {error}; give the file as its publisher ships it") from error
         except (TypeError, ValueError, AttributeError, StopIteration) as error:
@@ -92,9 +92,9 @@ def _each(file: Path, rows: list[Any], one: Callable[[Any], Dialogue]) -> list[D
 
 
 def invented(*, persons: int = 6, sessions: int = 12, seed: int = 0) -> Dialogue:
-    """A dialogue of two who talk about people that do not exist, and a question for every fact that is told.
+    """A dialogue of two who talk about people that do not exist, and a question for every fact in it.
 
-    Every session is about one person, of whom some facts are told; the others come in a later session.
+    Every session is about a single person, of whom some facts are stated; the others come in a later session.
 
     >>> made = invented(persons=2, sessions=4)
     >>> len(made.turns), len(made.probes), made.probes[0].turns
@@ -108,41 +108,43 @@ def invented(*, persons: int = 6, sessions: int = 12, seed: int = 0) -> Dialogue
     shares = [np.array_split(rng.permutation(len(facts)), rounds) for facts in world]
     for n in range(persons * rounds):
         facts, name = world[n % persons], f"session {n + 1}"
-        told = [facts[i] for i in shares[n % persons][n // persons]]
-        said = [f"Have you news of {facts[0].subject}?", *(f.statement for f in told)]
-        for place, text in enumerate(said):
+        shared = [facts[i] for i in shares[n % persons][n // persons]]
+        lines = [f"Have you news of {facts[0].subject}?", *(f.statement for f in shared)]
+        for place, text in enumerate(lines):
             if place:
-                fact = told[place - 1]
-                asked = fact.paraphrases[int(rng.integers(len(fact.paraphrases)))]
-                probes.append(Probe(f"{name}/{place}", asked, fact.answer, fact.relation, (len(turns),), (name,)))
+                fact = shared[place - 1]
+                question = fact.paraphrases[int(rng.integers(len(fact.paraphrases)))]
+                probes.append(Probe(f"{name}/{place}", question, fact.answer, fact.relation, (len(turns),), (name,)))
             turns.append(Turn(name, place, ("Ann", "Ben")[place % 2], text))
     return Dialogue("invented", tuple(turns), tuple(probes))
 
 
 def _locomo(row: dict[str, Any]) -> Dialogue:
-    """Maharana et al. 2024, arXiv:2402.17753: two people, months of sessions, pictures told by captions.
+    """Maharana et al. 2024, arXiv:2402.17753: two people, months of sessions, pictures given by captions.
 
     Questions whose evidence names no turn are left out.
     """
-    said = row["conversation"]
-    numbers = sorted(int(k.split("_")[1]) for k in said if re.fullmatch(r"session_\d+", k))
+    conversation = row["conversation"]
+    numbers = sorted(int(k.split("_")[1]) for k in conversation if re.fullmatch(r"session_\d+", k))
     turns: list[Turn] = []
     places: dict[tuple[int, int], int] = {}
     for n in numbers:
-        for place, turn in enumerate(said[f"session_{n}"]):
+        for place, turn in enumerate(conversation[f"session_{n}"]):
             shown = turn.get("blip_caption")
             text = f"{turn['text']} [{shown}]" if shown else turn["text"]
             places[next(_marks(turn["dia_id"]))] = len(turns)
-            turns.append(Turn(f"session {n}", place, turn["speaker"], text, said.get(f"session_{n}_date_time")))
+            turns.append(Turn(f"session {n}", place, turn["speaker"], text, conversation.get(f"session_{n}_date_time")))
     probes = []
-    for n, asked in enumerate(row["qa"]):
-        marks = [m for text in asked.get("evidence", ()) for m in _marks(text)]
+    for n, question in enumerate(row["qa"]):
+        marks = [m for text in question.get("evidence", ()) for m in _marks(text)]
         held = tuple(dict.fromkeys(places[m] for m in marks if m in places))
         if held:
-            answer = asked.get("answer", asked.get("adversarial_answer", ""))
+            answer = question.get("answer", question.get("adversarial_answer", ""))
             sessions = tuple(dict.fromkeys(turns[t].session for t in held))
             name = f"{row.get('sample_id', '')}/{n}"
-            probes.append(Probe(name, asked["question"], str(answer), CATEGORIES[asked["category"]], held, sessions))
+            probes.append(
+                Probe(name, question["question"], str(answer), CATEGORIES[question["category"]], held, sessions)
+            )
     return Dialogue(str(row.get("sample_id", "")), tuple(turns), tuple(probes))
 
 
@@ -159,7 +161,7 @@ def _marks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _longmemeval(row: dict[str, Any]) -> Dialogue:
-    """Wu et al. 2024, arXiv:2410.10813: one user's chats with an assistant, one question each."""
+    """Wu et al. 2024, arXiv:2410.10813: a user's chats with an assistant, with a question for each."""
     turns: list[Turn] = []
     held: list[int] = []
     dates = row.get("haystack_dates") or [None] * len(row["haystack_sessions"])

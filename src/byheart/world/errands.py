@@ -1,6 +1,6 @@
-"""Errands in a house, told in words: fetch a thing from where it is kept and leave it in another room.
+"""Errands in a house, described in words: fetch a thing from its place and leave it in another room.
 
-Where things are kept is not told and must be found out; a reward comes only at the end. Of the kind of ALFWorld
+The places of things are not stated and must be learned; a reward comes only at the end. Of the kind of ALFWorld
 (arXiv:2010.03768) and of the tasks of WebShop and WikiHow in arXiv:2306.07929: a text to read, a list of actions, few
 of them useful.
 """
@@ -27,7 +27,7 @@ KINDS = (
     ("blanket", "pillow", "quilt"),
     ("violin", "flute", "trumpet"),
 )
-"""Things of one kind are kept in one place."""
+"""Things of the same kind lie in the same place."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class State:
 
 
 class House:
-    """A house whose things are kept in places drawn by a seed.
+    """A house whose things lie in places drawn by a seed.
 
     Parameters
     ----------
-    kinds: how many kinds of three things, at most 5. seed: which kind is kept where.
+    kinds: how many kinds of three things, at most 5. seed: of the places.
 
     >>> house = House(seed=1)
     >>> errand = house.errands()[0]
@@ -72,21 +72,21 @@ class House:
             raise BadInput(f"kinds={kinds} is not between 1 and {len(KINDS)}; give a number of kinds of things")
         places = [(room, place) for room, within in ROOMS.items() for place in within]
         order = np.random.default_rng(seed).permutation(len(places))
-        self.kept = {thing: places[order[n]] for n, kind in enumerate(KINDS[:kinds]) for thing in kind}
+        self.homes = {thing: places[order[n]] for n, kind in enumerate(KINDS[:kinds]) for thing in kind}
 
     def errands(self) -> list[Errand]:
-        """Every thing to every room in which it is not kept."""
-        return [Errand(thing, room) for thing, (own, _) in self.kept.items() for room in ROOMS if room != own]
+        """Every thing to every room in which it does not lie."""
+        return [Errand(thing, room) for thing, (own, _) in self.homes.items() for room in ROOMS if room != own]
 
     def see(self, state: State) -> str:
-        """What an agent is told of a state."""
-        told = [f"You are in the {state.room}."]
+        """The description of a state for an agent."""
+        sentences = [f"You are in the {state.room}."]
         if state.room in ROOMS:
-            told.append("There are a {} and a {}.".format(*ROOMS[state.room]))
+            sentences.append("There are a {} and a {}.".format(*ROOMS[state.room]))
         if state.opened:
             within = self._within(state)
-            told.append(f"The {state.opened} is open; in it: {', '.join(within) if within else 'nothing'}.")
-        return " ".join([*told, f"You hold the {state.holds}." if state.holds else "You hold nothing."])
+            sentences.append(f"The {state.opened} is open; in it: {', '.join(within) if within else 'nothing'}.")
+        return " ".join([*sentences, f"You hold the {state.holds}." if state.holds else "You hold nothing."])
 
     def actions(self, state: State) -> list[str]:
         """What can be done; nothing when the errand is over."""
@@ -113,6 +113,6 @@ class House:
         return State(state.room, state.opened, None, over=True), 0.5 * done
 
     def _within(self, state: State) -> list[str]:
-        """The things in what stands open, without the one that is held."""
+        """The things in what stands open, without the thing that is held."""
         place = (state.room, state.opened)
-        return [thing for thing, kept in self.kept.items() if kept == place and thing != state.holds]
+        return [thing for thing, home in self.homes.items() if home == place and thing != state.holds]

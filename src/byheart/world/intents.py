@@ -34,8 +34,8 @@ class Intent:
 def read(folder: Path) -> list[Intent]:
     """Intents of CLINC150 (`data_full.json`, but what is out of scope) or Banking77 (`train.csv`, `test.csv`)."""
     if (folder / "data_full.json").is_file():
-        found = json.loads((folder / "data_full.json").read_text(encoding="utf-8"))
-        parts = [found["train"], found["test"]]
+        data = json.loads((folder / "data_full.json").read_text(encoding="utf-8"))
+        parts = [data["train"], data["test"]]
     elif (folder / "train.csv").is_file() and (folder / "test.csv").is_file():
         parts = []
         for name in ("train", "test"):
@@ -49,7 +49,7 @@ def read(folder: Path) -> list[Intent]:
 
 
 def invented(*, seed: int = 0, train: int = 12, test: int = 6) -> list[Intent]:
-    """Ten intents without any file: what one may ask about people who do not exist, in three wordings.
+    """Ten intents without any file: questions about people who do not exist, in three wordings.
 
     >>> len(invented()), len(invented(train=3)[0].train)
     (10, 3)
@@ -58,8 +58,8 @@ def invented(*, seed: int = 0, train: int = 12, test: int = 6) -> list[Intent]:
     out = []
     for relation in RELATIONS:
         forms = (relation.question, *relation.paraphrases)
-        said = [forms[n % len(forms)].replace("{s}", name) for n, name in enumerate(names)]
-        out.append(Intent(relation.name, tuple(said[:train]), tuple(said[train:])))
+        texts = [forms[n % len(forms)].replace("{s}", name) for n, name in enumerate(names)]
+        out.append(Intent(relation.name, tuple(texts[:train]), tuple(texts[train:])))
     return out
 
 
@@ -83,12 +83,12 @@ def stream(
         raise BadInput(f"{count} of {len(intents)} intents do not make {tasks} equal tasks; give classes= and tasks=")
     rng = np.random.default_rng(seed)
     chosen = [intents[i] for i in rng.permutation(len(intents))[:count]]
-    said = [(i.train[:train], i.test[:test]) for i in chosen]
-    texts = [t for both in said for part in both for t in part]
+    splits = [(i.train[:train], i.test[:test]) for i in chosen]
+    texts = [t for both in splits for part in both for t in part]
     vectors = torch.from_numpy(np.array(encode(texts), dtype=np.float32))
     rows = iter(vectors * vectors.shape[1] ** 0.5)
     made: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = []
-    for label, (a, b) in enumerate(said):
+    for label, (a, b) in enumerate(splits):
         made.append(([{"x": next(rows), "labels": label} for _ in a], [{"x": next(rows), "labels": label} for _ in b]))
     each = count // tasks
     out = []

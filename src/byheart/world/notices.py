@@ -51,7 +51,7 @@ class Corpus:
         starts = range(0, size, BLOCK)
         blocks = sorted(pick.sample(starts, min(CHUNKS, len(starts))))
         rng = np.random.default_rng([seed, size])
-        self.asked: list[int] = []
+        self.rows: list[int] = []
         self.queries: list[str] = []
         near = []
         self.gold: list[str] = []
@@ -60,7 +60,7 @@ class Corpus:
             for _ in range(QUERIES * place // len(blocks), QUERIES * (place + 1) // len(blocks)):
                 i = pick.randrange(len(texts))
                 _, verb, what, where, month = facts[i]
-                self.asked.append(start + i)
+                self.rows.append(start + i)
                 self.gold.append(texts[i])
                 self.queries.append(f"Who {verb} the {what} at {where} in {month}?")
                 near.append(vectors[i] + 0.02 * rng.standard_normal(DIMENSION))
@@ -92,10 +92,10 @@ class Corpus:
 
     def table(self) -> dict[str, list[float]]:
         """The vector of every text and query, for peers that want an embedder."""
-        told = dict(zip(self.queries, self.near.tolist(), strict=True))
+        vectors_by_text = dict(zip(self.queries, self.near.tolist(), strict=True))
         for _, texts, vectors in self.blocks():
-            told |= dict(zip(texts, vectors.tolist(), strict=True))
-        return told
+            vectors_by_text |= dict(zip(texts, vectors.tolist(), strict=True))
+        return vectors_by_text
 
     def nearest(self) -> Vectors:
         """The cosine of each query with its tenth nearest vector, exactly."""
@@ -107,7 +107,7 @@ class Corpus:
 
 
 def owner(number: int) -> str:
-    """Half belong to one owner, the others to five hundred."""
+    """Half belong to a single owner, the others to five hundred."""
     return USER if number % 2 == 0 else f"u{number % 1000}"
 
 
@@ -115,15 +115,15 @@ def _unit(rows: NDArray[Any]) -> Vectors:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def timed(work: Callable[[int], Sequence[str]], asked: Sequence[str], count: int = QUERIES) -> dict[str, Any]:
-    """Milliseconds of each search by the clock and of the processor, and how often what was asked for is found."""
-    spent, used, found = [], [], 0
+def timed(work: Callable[[int], Sequence[str]], wanted: Sequence[str], count: int = QUERIES) -> dict[str, Any]:
+    """Milliseconds of each search by the clock and of the processor, and how often the wanted text is a hit."""
+    spent, used, right = [], [], 0
     for i in range(count):
         start, began = time.perf_counter(), time.process_time()
         hits = work(i)
         spent.append(1000 * (time.perf_counter() - start))
         used.append(1000 * (time.process_time() - began))
-        found += asked[i] in hits
+        right += wanted[i] in hits
     wall, cpu = (np.percentile(v, [50, 95]).round(3).tolist() for v in (spent, used))
-    told = {"p50_ms": wall[0], "p95_ms": wall[1], "cpu_p50_ms": cpu[0], "cpu_p95_ms": cpu[1]}
-    return {**told, "found_at_10": found / count}
+    figures = {"p50_ms": wall[0], "p95_ms": wall[1], "cpu_p50_ms": cpu[0], "cpu_p95_ms": cpu[1]}
+    return {**figures, "found_at_10": right / count}

@@ -1,7 +1,7 @@
 """Fictional people and what is true of them: facts with questions, paraphrases, reversals and a handbook.
 
 Names are drawn from syllables, so no model has met them. Every relation asks in three ways that
-share few words: `question` is what one trains on, `paraphrases` are kept for exams, `reverse` asks
+share few words: `question` is for training, `paraphrases` are held out for exams, `reverse` asks
 for the person. Biographies in this style are used by Allen-Zhu & Li (arXiv:2309.14316).
 """
 
@@ -35,7 +35,7 @@ FIRMS = ("Glassworks", "Salt Company", "Press", "Ferries", "Mills", "Observatory
 
 @dataclass(frozen=True)
 class Relation:
-    """A kind of fact: how it is stated and asked. `{s}` is the person, `{o}` the answer."""
+    """A kind of fact: its statements and questions. `{s}` is the person, `{o}` the answer."""
 
     name: str
     statement: str
@@ -97,7 +97,7 @@ class Fact:
 
 
 def people(n: int, *, seed: int = 0) -> list[list[Fact]]:
-    """`n` people with ten facts each; within one relation no two of up to ten people share an answer.
+    """`n` people with ten facts each; within a relation no two of up to ten people share an answer.
 
     >>> world = people(2, seed=1)
     >>> [len(facts) for facts in world], world[0][0].question == f"Where was {world[0][0].subject} born?"
@@ -156,6 +156,6 @@ def _answers(relation: str, n: int, rng: np.random.Generator, subjects: list[str
 
 
 def handbook(world: list[list[Fact]]) -> str:
-    """The facts as a Markdown document, one section for each person."""
+    """The facts as a Markdown document, a section for each person."""
     sections = [f"## {facts[0].subject}\n\n" + " ".join(f.statement for f in facts) for facts in world]
     return "# Who is who\n\n" + "\n\n".join(sections) + "\n"

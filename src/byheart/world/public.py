@@ -71,7 +71,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Recall:
-    """One list of a free-recall experiment: the items as shown, and as one person then recalled them."""
+    """A list of a free-recall experiment: the items as shown, and as a person then recalled them."""
 
     person: str
     number: int
@@ -98,7 +98,7 @@ def tofu(folder: Path, part: str = "forget01") -> list[Question]:
 
 
 def refusals(folder: Path) -> list[str]:
-    """The ways in which TOFU's `idontknow.jsonl` says that one does not know."""
+    """The refusals ("I do not know") of TOFU's `idontknow.jsonl`."""
     return [line for line in _text(folder / "idontknow.jsonl").splitlines() if line.strip()]
 
 
@@ -148,18 +148,18 @@ def olora_stream(folder: Path, names: Sequence[str] | None = None, *, held_out: 
     Where the source gives no test part, the last `held_out` of the training part is taken for it. Texts whose
     label is none of the task's (MNLI has some on which annotators did not agree) are left out.
     """
-    found = {p.parent.name: p.parent for p in sorted(folder.glob("*/labels.json"))}
-    missing = [n for n in names or () if n not in found]
-    if not found or missing:
+    folders = {p.parent.name: p.parent for p in sorted(folder.glob("*/labels.json"))}
+    missing = [n for n in names or () if n not in folders]
+    if not folders or missing:
         raise BadInput(
-            f"{folder} has no task {', '.join(missing) or 'at all'}; give one of: {', '.join(found) or 'none'}"
+            f"{folder} has no task {', '.join(missing) or 'at all'}; give one of: {', '.join(folders) or 'none'}"
         )
     out = []
-    for name in names or found:
-        labels = tuple(_json(found[name] / "labels.json"))
-        train = _pairs(found[name] / "train.json", labels)
-        if (found[name] / "test.json").is_file():
-            test = _pairs(found[name] / "test.json", labels)
+    for name in names or folders:
+        labels = tuple(_json(folders[name] / "labels.json"))
+        train = _pairs(folders[name] / "train.json", labels)
+        if (folders[name] / "test.json").is_file():
+            test = _pairs(folders[name] / "test.json", labels)
         else:
             cut = round(len(train) * (1 - held_out))
             train, test = train[:cut], train[cut:]
@@ -177,31 +177,31 @@ def as_task(task: Labelled, example: Any, *, train: int | None = None, test: int
     """
 
     def rows(pairs: Sequence[tuple[str, str]]) -> list[Any]:
-        asked = f"\nOptions: {', '.join(task.labels)}\nAnswer:"
-        return [example(text.rstrip() + asked, label) for text, label in pairs]
+        ending = f"\nOptions: {', '.join(task.labels)}\nAnswer:"
+        return [example(text.rstrip() + ending, label) for text, label in pairs]
 
     return Task(task.name, rows(task.train[:train]), rows(task.test[:test]))
 
 
 def babi(folder: Path, task: int = 1, split: Literal["train", "test"] = "train") -> list[Question]:
     """One of bAbI's twenty tasks (Weston et al. 2015, arXiv:1502.05698): the story so far goes with each question."""
-    found = sorted(folder.glob(f"**/qa{task}_*_{split}.txt"))
-    if not found:
+    files = sorted(folder.glob(f"**/qa{task}_*_{split}.txt"))
+    if not files:
         raise BadInput(
             f"{folder} holds no file qa{task}_..._{split}.txt; give the folder of bAbI and a task of 1 to 20"
         )
     out: list[Question] = []
     story: list[str] = []
     places: dict[int, int] = {}
-    for line in _text(found[0]).splitlines():
-        number, said = line.split(" ", 1)
+    for line in _text(files[0]).splitlines():
+        number, sentence = line.split(" ", 1)
         if number == "1":
             story, places = [], {}
-        if "\t" not in said:
+        if "\t" not in sentence:
             places[int(number)] = len(story)
-            story.append(said.strip())
+            story.append(sentence.strip())
             continue
-        question, answer, support = said.split("\t")
+        question, answer, support = sentence.split("\t")
         evidence = tuple(places[int(n)] for n in support.split())
         out.append(Question(question.strip(), (answer,), context=tuple(story), evidence=evidence))
     return out
@@ -214,12 +214,12 @@ def knights_knaves(
     kind: Literal["clean", "perturbed_leaf", "perturbed_statement"] = "clean",
 ) -> list[Question]:
     """Puzzles of knights and knaves, as they are or changed a little (Xie et al. 2024, arXiv:2410.23123)."""
-    found = sorted((folder / split / kind).glob(f"people{people}_*.jsonl"))
-    if not found:
+    files = sorted((folder / split / kind).glob(f"people{people}_*.jsonl"))
+    if not files:
         raise BadInput(
             f"{folder} holds no {split}/{kind}/people{people}_*.jsonl; give another people=, split= or kind="
         )
-    return [Question(row["quiz"], (row["solution_text"],)) for row in _lines(found[0])]
+    return [Question(row["quiz"], (row["solution_text"],)) for row in _lines(files[0])]
 
 
 def wikitext2(folder: Path, split: Literal["train", "valid", "test"] = "test") -> str:

@@ -87,7 +87,7 @@ def vocabulary() -> Vocabulary:
 
 
 def problems(name: str, count: int, *, length: int = 5, seed: int = 0) -> list[tuple[str, str]]:
-    """Different problems of a skill: what is asked, such as `reverse a b =`, and the answer, in words apart.
+    """Different problems of a skill: the question, such as `reverse a b =`, and the answer, in words apart.
 
     `length` is how many letters or digits a problem is about.
 
@@ -102,8 +102,8 @@ def problems(name: str, count: int, *, length: int = 5, seed: int = 0) -> list[t
     for _ in range(50 * count):
         if len(made) == count:
             break
-        asked, told = known[name].make(rng, length)
-        made.setdefault(f"{name} {' '.join(asked)} =", " ".join(told))
+        question, answer = known[name].make(rng, length)
+        made.setdefault(f"{name} {' '.join(question)} =", " ".join(answer))
     if len(made) < count:
         raise BadInput(f"{name} with length {length} has fewer than {count} problems; give a larger length")
     return list(made.items())

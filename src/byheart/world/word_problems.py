@@ -1,6 +1,7 @@
-"""Word problems of grade-school arithmetic: few structures, told in many words about many things, with solutions.
+"""Word problems of grade-school arithmetic: few structures, in many wordings about many things, with solutions.
 
-What a problem is about and how it is solved are drawn apart, so that one which sounds alike is mostly solved otherwise.
+What a problem is about and how it is solved are drawn apart, so that a problem which sounds alike is mostly solved
+otherwise.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import numpy as np
 from byheart.core.errors import BadInput
 from byheart.world.people import FIRST, MIDDLE
 
-KEPT = 2
-"""How many wordings of each structure, the last ones, are kept for exams."""
+HELD_OUT = 2
+"""How many wordings of each structure, the last in order, are held out for exams."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Problem:
 class Structure:
     """One way to calculate, the ways to tell it, and the steps to the result.
 
-    `{n}` and `{m}` are people, `{x}` things, `{box}` what they are kept in, `{a}` > `{b}` numbers, `{d}` twice `{a}`,
+    `{n}` and `{m}` are people, `{x}` things, `{box}` their containers, `{a}` > `{b}` numbers, `{d}` twice `{a}`,
     `{r}` the result.
     """
 
@@ -96,36 +97,37 @@ TOPICS = {
     "farm": (("eggs", "carrots", "pumpkins"), ("sacks", "carts")),
     "market": (("candles", "ribbons", "bells"), ("stalls", "bags")),
 }
-"""What a problem may be about: a place with its things, and what they are kept in."""
+"""What a problem may be about: a place with its things, and their containers."""
 
 
-def problems(count: int, *, seed: int = 0, kept: bool = False) -> list[Problem]:
-    """Different problems in equal shares of structures and of topics; in the wordings kept for exams if `kept`.
+def problems(count: int, *, seed: int = 0, held_out: bool = False) -> list[Problem]:
+    """Different problems in equal shares of structures and of topics; in the held-out wordings if `held_out`.
 
-    >>> one = problems(6, seed=1)[0]
-    >>> one.structure, one.answer in one.rationale, len({p.question for p in problems(40, seed=1)})
+    >>> problem = problems(6, seed=1)[0]
+    >>> problem.structure, problem.answer in problem.rationale, len({p.question for p in problems(40, seed=1)})
     ('more', True, 40)
     """
     if count < 1:
         raise BadInput(f"count={count}: give 1 problem or more")
-    rng = np.random.default_rng([seed, int(kept)])
+    rng = np.random.default_rng([seed, int(held_out)])
     topics = [t for _ in range(count // len(TOPICS) + 1) for t in rng.permutation(list(TOPICS)).tolist()]
     made: dict[str, Problem] = {}
     for _ in range(100 * count):
         if len(made) == count:
             return list(made.values())
-        one = _problem(rng, STRUCTURES[len(made) % len(STRUCTURES)], topics[len(made)], kept)
-        made.setdefault(one.question, one)
-    raise BadInput(f"no {count} different problems were found; give a smaller count")
+        problem = _problem(rng, STRUCTURES[len(made) % len(STRUCTURES)], topics[len(made)], held_out)
+        made.setdefault(problem.question, problem)
+    raise BadInput(f"there are no {count} different problems; give a smaller count")
 
 
-def _problem(rng: np.random.Generator, structure: Structure, topic: str, kept: bool) -> Problem:
+def _problem(rng: np.random.Generator, structure: Structure, topic: str, held_out: bool) -> Problem:
     b, a = sorted(int(n) for n in rng.choice(np.arange(2, 10), 2, replace=False))
     things, boxes = TOPICS[topic]
     n, m = (FIRST[i] + MIDDLE[int(rng.integers(len(MIDDLE)))] for i in rng.permutation(len(FIRST))[:2])
     result = {"more": a + b, "left": a - b, "each": a * b, "twice": 3 * a}[structure.name]
-    told = {"n": n, "m": m, "x": rng.choice(things), "box": rng.choice(boxes), "a": a, "b": b, "d": 2 * a, "r": result}
-    ways = structure.wordings[-KEPT:] if kept else structure.wordings[:-KEPT]
-    question = f"At the {topic}: {ways[int(rng.integers(len(ways)))].format(**told)}"
-    steps = f"{structure.steps.format(**told)} The answer is {result}."
+    fields = {"n": n, "m": m, "x": rng.choice(things), "box": rng.choice(boxes)}
+    fields |= {"a": a, "b": b, "d": 2 * a, "r": result}
+    ways = structure.wordings[-HELD_OUT:] if held_out else structure.wordings[:-HELD_OUT]
+    question = f"At the {topic}: {ways[int(rng.integers(len(ways)))].format(**fields)}"
+    steps = f"{structure.steps.format(**fields)} The answer is {result}."
     return Problem(question, steps, str(result), structure.name, topic)

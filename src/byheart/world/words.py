@@ -33,8 +33,8 @@ class Vocabulary:
     """
 
     def __init__(self, texts: Iterable[str], extra: Sequence[str] = ()) -> None:
-        found = {w for text in texts for w in words(text)} - set(extra)
-        self.words = [*SPECIALS, *extra, *sorted(found)]
+        seen = {w for text in texts for w in words(text)} - set(extra)
+        self.words = [*SPECIALS, *extra, *sorted(seen)]
         self.numbers = {w: i for i, w in enumerate(self.words)}
 
     def __len__(self) -> int:
@@ -42,11 +42,11 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """The numbers of the words of a text."""
-        found = words(text)
-        unknown = sorted({w for w in found if w not in self.numbers})
+        tokens = words(text)
+        unknown = sorted({w for w in tokens if w not in self.numbers})
         if unknown:
             raise BadInput(f"{unknown[0]!r} is not in the vocabulary; make it from all texts in use")
-        return [self.numbers[w] for w in found]
+        return [self.numbers[w] for w in tokens]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The words of some numbers with spaces between, specials left out."""
@@ -59,5 +59,5 @@ class Vocabulary:
 
     def pair(self, question: str, answer: str) -> dict[str, Any]:
         """A question and its answer as an example in which the answer and the end are scored."""
-        asked, told = [START, *self.encode(question)], [*self.encode(answer), END]
-        return {"input_ids": asked + told, "labels": [IGNORE] * len(asked) + told}
+        prompt, reply = [START, *self.encode(question)], [*self.encode(answer), END]
+        return {"input_ids": prompt + reply, "labels": [IGNORE] * len(prompt) + reply}

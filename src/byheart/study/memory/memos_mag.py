@@ -76,11 +76,11 @@ class Governed(Study[Size]):
                 told |= dict(zip([e.id for e in memory.remember([_keyed(s) for s in own])], own, strict=True))
             added = plain.remember([{"text": s.text, "at": s.at} for s in stream.statements])
             first = dict(zip([e.id for e in added], stream.statements, strict=True))
-            asked = [(q, owner[q.subject]) for q in stream.asked]
+            asked = [(q, owner[q.subject]) for q in stream.questions]
             governed = sum(_gives(mine[o].recall(q.question, k=1), told, q) for q, o in asked)
             adding = sum(_gives(plain.recall(q.question, k=1), first, q) for q, _ in asked)
             leaked = sum(_shows(mine[OWNERS[OWNERS.index(o) - 1]], q.question, o) for q, o in asked)
-            traced = [_history(mine[owner[q.subject]], q, stream) for q in stream.asked]
+            traced = [_history(mine[owner[q.subject]], q, stream) for q in stream.questions]
             fused = [_merged(memory) for memory in mine.values()]
             before = [[h.id for h in mine[o].recall(q.question)] for q, o in asked]
             with Store(where / "copy") as copy:

@@ -82,7 +82,7 @@ class Rationales(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         lm, encoder = load(size.model), Remembered(load_embedder(size.embedder))
         known = problems(size.kept, seed=seed)
-        new = problems(size.searched, seed=seed, kept=True)
+        new = problems(size.searched, seed=seed, held_out=True)
         rng = np.random.default_rng(seed)
         told = {p.question: p for p in known}
         given = [{"question": p.question, "answer": p.answer, "rationale": p.rationale} for p in known]

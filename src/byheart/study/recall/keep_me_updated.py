@@ -103,18 +103,18 @@ def _answered(stream: Stream, active: set[int], embedder: Any) -> tuple[float, f
     """Share of the questions whose most alike active statement gives the value; share with an outdated one active."""
     places = sorted(active)
     vectors = embedder.encode([stream.statements[n].text for n in places])
-    asked = embedder.encode([q.question for q in stream.asked])
+    asked = embedder.encode([q.question for q in stream.questions])
     best = (asked @ vectors.T).argmax(1)
     told: dict[tuple[str, str], set[str | None]] = {}
     for n in places:
         told.setdefault(_of(stream.statements[n]), set()).add(stream.statements[n].value)
     found = both = 0
-    for q, place in zip(stream.asked, best.tolist(), strict=True):
+    for q, place in zip(stream.questions, best.tolist(), strict=True):
         s = stream.statements[places[place]]
         found += (s.subject, s.slot, s.value) == (q.subject, q.slot, q.value)
         values = told.get((q.subject, q.slot), set())
         both += q.value in values and bool(values & set(q.stale))
-    return found / len(stream.asked), both / len(stream.asked)
+    return found / len(stream.questions), both / len(stream.questions)
 
 
 def _of(statement: Any) -> tuple[str, str]:

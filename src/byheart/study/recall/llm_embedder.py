@@ -107,7 +107,7 @@ class Embedders(Study[Size]):
         lm, encoder = load(size.model), Remembered(load_embedder(size.embedder))
         rng = np.random.default_rng(seed)
         told = [t for aid in aids(size.people, seed=seed) for t in _told(aid, lm, encoder, rng, size.rewarded)]
-        exams = aids(max(1, size.people // 2), seed=seed, kept=True)
+        exams = aids(max(1, size.people // 2), seed=seed, held_out=True)
         full = [t.lesson(ranked) for t in told]
         arms: dict[str, tuple[Sequence[Lesson], dict[str, Any]]] = {
             "tuned": (full, {}),

@@ -121,7 +121,7 @@ def asked(world: Biographies, seed: int, persons: int | None = None) -> tuple[li
         names = [list(world.attributes)[i] for i in rng.permutation(len(world.attributes))[:2]]
         other = world.spouse(person)
         for attribute in names:
-            question, answer = world.question(person, attribute, kept=True), world.value(person, attribute)
+            question, answer = world.question(person, attribute, held_out=True), world.value(person, attribute)
             single.append((question, answer, world.name(person)))
             if other is not None:
                 indirect = question.replace(world.name(person), f"the spouse of {world.name(person)}")

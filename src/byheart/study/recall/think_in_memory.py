@@ -70,7 +70,9 @@ class Thoughts(Study[Size]):
         encoder = Remembered(load_embedder(size.embedder))
         world = Biographies(size.people, seed=seed)
         said = [_thought(world, p, a, n) for p in range(size.people) for n, a in enumerate(world.attributes)]
-        asked = [(world.question(p, a, kept=True), f"{p} {a}") for p in range(size.people) for a in world.attributes]
+        asked = [
+            (world.question(p, a, held_out=True), f"{p} {a}") for p in range(size.people) for a in world.attributes
+        ]
         asked = [asked[i] for i in np.random.default_rng(seed).permutation(len(asked))[: 3 * size.people]]
         out: dict[str, float] = {}
         with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +125,7 @@ def _moved(world: Biographies, person: int, attribute: str, seed: int) -> Engram
 
 def _question(world: Biographies, thought: Engram) -> str:
     _, person, attribute = thought.id.split()
-    return world.question(int(person), attribute, kept=True)
+    return world.question(int(person), attribute, held_out=True)
 
 
 def _current(searcher: LSH, store: Store, encoder: Remembered, query: str, new: Engram) -> bool:

@@ -147,7 +147,7 @@ class _User:
 
     def _expected(self, store: Store, e: Exchange) -> str:
         """The reply that facts speak for, or what most people say."""
-        return self.keeps.expect(store, self.encoder, e.asked, choices=e.topic.replies) or e.topic.replies[0]
+        return self.keeps.expect(store, self.encoder, e.question, choices=e.topic.replies) or e.topic.replies[0]
 
     def _predicted(self, name: str, store: Store) -> dict[str, float]:
         """Share of wrong predictions, and a language model's nats per token of the replies that came."""
@@ -156,9 +156,9 @@ class _User:
             f"kept_{name}": float(store.count()),
         }
         if self.lm is not None:
-            known = [self.keeps.facts(store, self.encoder, e.asked) for e in self.asked]
+            known = [self.keeps.facts(store, self.encoder, e.question) for e in self.asked]
             pairs = [
-                (self.keeps.prompt(e.asked, k, _usual(e)), e.reply) for e, k in zip(self.asked, known, strict=True)
+                (self.keeps.prompt(e.question, k, _usual(e)), e.reply) for e, k in zip(self.asked, known, strict=True)
             ]
             out[f"nats_{name}"] = fmean(-math.fsum(s) / len(s) for s in self.lm.score(pairs))
         return out
@@ -166,8 +166,8 @@ class _User:
 
 def _message(e: Exchange, expected: str) -> Op:
     """A user's message with what came before it and what was expected."""
-    told = {"asked": e.asked, "expected": expected, "before": _usual(e)}
-    name = f"{e.asked} {e.message}".replace(",", "")
+    told = {"asked": e.question, "expected": expected, "before": _usual(e)}
+    name = f"{e.question} {e.message}".replace(",", "")
     return Op(kind="add", engram=Engram(id=name, text=e.message, created="", metadata=told))
 
 
