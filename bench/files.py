@@ -19,7 +19,7 @@ from typing import Any
 from byheart import Memory
 from byheart.bench.teaching import quiz, share
 from byheart.exam import general
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 
 def main() -> None:

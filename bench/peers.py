@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))  # what makes the texts needs NumPy alone
 
-from byheart.world.notices import USER, Corpus, K, timed
+from byheart.world.facts.notices import USER, Corpus, K, timed
 
 SINGLES = 200
 

@@ -34,7 +34,7 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 import numpy as np
 
-from byheart.world.notices import BLOCK, DIMENSION, QUERIES, Corpus, K, owner, timed
+from byheart.world.facts.notices import BLOCK, DIMENSION, QUERIES, Corpus, K, owner, timed
 
 SINGLES = 200
 

@@ -32,8 +32,8 @@ from byheart.models import load
 from byheart.nets.perceptron import Perceptron
 from byheart.train.compose import Strategies
 from byheart.train.loop import Settings, train
-from byheart.world.digits import split
-from byheart.world.people import people
+from byheart.world.facts.people import people
+from byheart.world.stream.digits import split
 
 LIMIT = 2.5
 EVERY = 6

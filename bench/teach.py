@@ -34,7 +34,7 @@ from byheart.memory import audit
 from byheart.models import load
 from byheart.study.base.peer import sft
 from byheart.world import public
-from byheart.world.people import Fact, people
+from byheart.world.facts.people import Fact, people
 
 RECALL_GOAL, PARAPHRASE_GOAL, RISE_GOAL, SECONDS_GOAL = 0.95, 0.75, 0.005, 240.0
 

@@ -28,7 +28,7 @@ from byheart.models.lm import LanguageModel
 from byheart.study.base.peer import sft
 from byheart.train.loop import Settings, train
 from byheart.train.stream import collate
-from byheart.world.people import handbook, people
+from byheart.world.facts.people import handbook, people
 
 
 def examples(lm: Any, kind: str, rows: int, length: int) -> list[dict[str, Any]]:

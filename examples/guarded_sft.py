@@ -20,7 +20,7 @@ from byheart.learn.self_replay import SelfReplay
 from byheart.models import load
 from byheart.models.lm import LanguageModel
 from byheart.train.mixin import with_strategies
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 
 def tuned(model: str, trainer: type, folder: str, epochs: int) -> LanguageModel:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from byheart.app.cli import app
 from byheart.bench import teaching as bench
 from byheart.core.errors import BadInput, Unknown
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 JOB = ["--model", "tiny", "--facts", "20", "--stages", "2"]
 
@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr(bench, "apart", lambda name, job: pytest.fail("ran"))
-    monkeypatch.setattr("byheart.world.dialogues.read", lambda path: pytest.fail("read"))
+    monkeypatch.setattr("byheart.world.dialogue.dialogues.read", lambda path: pytest.fail("read"))
     there = str(tmp_path / place)
     for given in (
         ["learn", "hft", *JOB, "--out"],

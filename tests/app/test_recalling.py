@@ -18,7 +18,7 @@ from byheart.bench import recalling
 from byheart.core.errors import BadInput
 from byheart.models.embedder import HashEmbedder
 from byheart.recall.retrieve.ranked import PARTS, WEIGHTS
-from byheart.world.dialogues import Dialogue, Probe, Turn
+from byheart.world.dialogue.dialogues import Dialogue, Probe, Turn
 
 
 def dialogue(name: str) -> Dialogue:

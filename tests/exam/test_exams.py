@@ -19,7 +19,7 @@ from byheart.exam.interval import wilson
 from byheart.exam.recall import ask, lost, recall, recognition
 from byheart.models import load
 from byheart.models.lm import LanguageModel
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 
 def items(seed: int, n: int = 10) -> list[Item]:

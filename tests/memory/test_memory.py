@@ -14,7 +14,7 @@ from byheart.core.errors import BadInput, Busy, Conflict, Full, Unknown
 from byheart.core.records import Result
 from byheart.exam.recall import ask
 from byheart.memory import audit
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 LOOSE = 100.0
 

@@ -14,7 +14,7 @@ from byheart.core.errors import BadInput, Busy, Conflict
 from byheart.core.records import Check
 from byheart.store.backup import backup
 from byheart.store.move import MOVING
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 LOOSE = 100.0
 OPEN = {"model": "tiny", "embedder": "hash"}

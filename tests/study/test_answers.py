@@ -8,7 +8,7 @@ from byheart.kit.sample import sample
 from byheart.models import tiny
 from byheart.study.base.answers import exact, first, given
 from byheart.train.loop import Settings, train
-from byheart.world.skills import tasks, vocabulary
+from byheart.world.stream.skills import tasks, vocabulary
 
 
 def test_exact_match_is_what_greedy_decoding_gets_right() -> None:

@@ -12,7 +12,7 @@ from byheart.models.lm import load
 from byheart.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
 from byheart.recall.read.chain_of_note import ChainOfNote
 from byheart.study.recall import adapt_retrieve_revise, chain_of_note
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 PAIRS = [(i.question, i.answer) for i in quiz()]
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from byheart.world.aids import INSTRUCTIONS, aids
-from byheart.world.people import FIRST, MIDDLE
+from byheart.world.facts.aids import INSTRUCTIONS, aids
+from byheart.world.facts.people import FIRST, MIDDLE
 
 
 @pytest.mark.parametrize("held_out", [False, True])

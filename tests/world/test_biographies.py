@@ -8,7 +8,7 @@ import pytest
 
 from byheart.core.errors import BadInput
 from byheart.exam.match import contains
-from byheart.world.biographies import ATTRIBUTES, HELD_OUT, NAMES, Biographies
+from byheart.world.facts.biographies import ATTRIBUTES, HELD_OUT, NAMES, Biographies
 from byheart.world.words import END, START, Vocabulary, words
 
 

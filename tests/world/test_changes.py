@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.changes import changes
-from byheart.world.changing import DEV, TEST
+from byheart.world.facts.changes import changes
+from byheart.world.facts.changing import DEV, TEST
 
 
 def test_the_answers_follow_from_the_statements() -> None:

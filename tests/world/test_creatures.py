@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.creatures import Creatures
+from byheart.world.facts.creatures import Creatures
 
 
 def test_kinds_differ_and_a_seed_is_a_world() -> None:

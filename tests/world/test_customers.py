@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.customers import TALK, TOPICS, Customer
+from byheart.world.dialogue.customers import TALK, TOPICS, Customer
 
 
 def test_a_user_replies_as_they_like_and_strays_now_and_then() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.dialogues import Turn, read
+from byheart.world.dialogue.dialogues import Turn, read
 
 
 def locomo() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from byheart.core.errors import BadInput
-from byheart.world.digits import permuted, rotated, split
+from byheart.world.stream.digits import permuted, rotated, split
 
 
 def key(example: dict) -> bytes:

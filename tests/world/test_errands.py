@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.errands import KINDS, ROOMS, House, State
+from byheart.world.control.errands import KINDS, ROOMS, House, State
 
 
 def test_an_errand_is_done_in_five_steps_and_pays_half_for_the_thing() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from byheart.core.errors import BadInput
 from byheart.models.embedder import HashEmbedder
-from byheart.world.intents import Intent, invented, read, stream
+from byheart.world.stream.intents import Intent, invented, read, stream
 
 
 def test_clinc_and_banking_files_are_read(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from byheart.core.errors import BadInput
 from byheart.exam.match import contains, normal
-from byheart.world.people import RELATIONS, handbook, people
+from byheart.world.facts.people import RELATIONS, handbook, people
 
 
 def test_a_seed_is_a_world() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.power_law_environment import Law, environment, shares
-from byheart.world.task import Task
+from byheart.world.stream.power_law_environment import Law, environment, shares
+from byheart.world.stream.task import Task
 
 
 def tasks(count: int, each: int) -> list[Task]:

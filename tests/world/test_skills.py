@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.skills import SKILLS, tasks, vocabulary
+from byheart.world.stream.skills import SKILLS, tasks, vocabulary
 from byheart.world.words import END
 
 

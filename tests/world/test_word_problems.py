@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from byheart.core.errors import BadInput
-from byheart.world.word_problems import STRUCTURES, TOPICS, problems
+from byheart.world.facts.word_problems import STRUCTURES, TOPICS, problems
 
 
 @pytest.mark.parametrize("held_out", [False, True])

@@ -94,7 +94,7 @@ def recall(
     from byheart.app.show import table
     from byheart.bench import recalling
     from byheart.models.embedder import load_embedder
-    from byheart.world.dialogues import read
+    from byheart.world.dialogue.dialogues import read
 
     writable("--out", out)
     dialogues = read(data)

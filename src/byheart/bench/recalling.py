@@ -23,7 +23,7 @@ from byheart.models.embedder import Remembered
 from byheart.recall.retrieve.hybrid import Hybrid
 from byheart.recall.retrieve.ranked import PARTS, WEIGHTS, Ranked, Rated, fit, using
 from byheart.store.sqlite import Store
-from byheart.world.dialogues import Dialogue, Probe
+from byheart.world.dialogue.dialogues import Dialogue, Probe
 
 if TYPE_CHECKING:
     from byheart.memory.parts import Progress

@@ -27,7 +27,7 @@ def measure(size: int, address: str | None = None, progress: Progress | None = N
     from byheart.core.query import Query
     from byheart.core.records import Engram
     from byheart.recall.retrieve.hybrid import Hybrid
-    from byheart.world.notices import DIMENSION, Corpus, timed
+    from byheart.world.facts.notices import DIMENSION, Corpus, timed
 
     class Table:
         dimension = DIMENSION

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from byheart.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from byheart.world.people import Fact
+    from byheart.world.facts.people import Fact
 
 PEERS = ("trl", "trl-lora", "trl-lora-replay")
 COMBINATIONS = ("default", "replay,kl", "hft,replay", "lora,replay", "teach-lmm-skills,replay")
@@ -83,7 +83,7 @@ def run(arm: str, *, model: str, facts: int, stages: int, seed: int) -> dict[str
 
     from byheart.exam import general
     from byheart.models import load
-    from byheart.world.people import people
+    from byheart.world.facts.people import people
 
     world = people(facts // 10, seed=seed)
     each = len(world) // stages

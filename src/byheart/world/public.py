@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from byheart.core.errors import BadInput
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 
 Probe = Literal["mem", "gen", "hard_gen"]
 

@@ -24,7 +24,7 @@ def lifted(query: str, ids: Sequence[str], keys: Mapping[str, str], scores: Scor
 
     A question and the statement that answers it may share no word and hardly a meaning ("As what does Ann serve?",
     "Ann was made captain"); but a fact about somebody else was stated in the words of the question. Chosen on
-    `world.changes`, half "dev", seeds 101 and 102.
+    `world.facts.changes`, half "dev", seeds 101 and 102.
 
     >>> ids, keys = ["a", "b", "c"], {"a": "Ann/dish", "b": "Ann/rank", "c": "Bo/rank"}
     >>> lifted("As what does Ann serve?", ids, keys, np.array([1.0, 0.9, 0.5])).round(2).tolist()

@@ -18,7 +18,7 @@ from byheart.study.base.sgd import SGD
 from byheart.study.base.stream import Run, by_means, run
 from byheart.study.base.study import S, Study
 from byheart.train.loop import Settings
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 
 Measure = Callable[[nn.Module, Any], float]
 

@@ -12,7 +12,7 @@ from byheart.core.records import Engram
 from byheart.exam import retrieval
 from byheart.models.embedder import HashEmbedder, Remembered, SentenceEmbedder
 from byheart.store.sqlite import Store
-from byheart.world.dialogues import Dialogue, Probe, invented, read
+from byheart.world.dialogue.dialogues import Dialogue, Probe, invented, read
 
 TUNING = 2
 """How many dialogues, the first of a set, settings may be chosen on."""

@@ -14,9 +14,9 @@ from byheart.models import tiny
 from byheart.nets import product_keys
 from byheart.study.base.answers import exact
 from byheart.train.loop import Settings, train
-from byheart.world.biographies import Biographies
-from byheart.world.skills import WORDS
-from byheart.world.task import Task
+from byheart.world.facts.biographies import Biographies
+from byheart.world.stream.skills import WORDS
+from byheart.world.stream.task import Task
 from byheart.world.words import Vocabulary
 
 ATTRIBUTES = ("town", "job", "dish", "colour")

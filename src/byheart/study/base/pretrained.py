@@ -16,8 +16,8 @@ from byheart.exam.recall import ask
 from byheart.models.lm import LanguageModel, load
 from byheart.study.base.answers import exact
 from byheart.train.loop import Settings, train
-from byheart.world.people import people
-from byheart.world.task import Task
+from byheart.world.facts.people import people
+from byheart.world.stream.task import Task
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 from byheart.core.protocols import Subject
 from byheart.core.records import Hit
 from byheart.exam.match import contains
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 
 @dataclass(frozen=True)

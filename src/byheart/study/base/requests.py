@@ -15,8 +15,8 @@ from byheart.study.base.comparison import Comparison
 from byheart.study.base.stream import Run
 from byheart.train.loop import Settings
 from byheart.train.stream import collate
-from byheart.world import intents
-from byheart.world.task import Task
+from byheart.world.stream import intents
+from byheart.world.stream.task import Task
 
 
 class Requests:

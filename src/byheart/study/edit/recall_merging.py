@@ -16,7 +16,7 @@ from byheart.study.base.known import Preparation, prepared
 from byheart.study.base.stream import run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

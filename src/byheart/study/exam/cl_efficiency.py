@@ -23,8 +23,8 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.stream import accuracy, by_means, joint
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.digits import split
-from byheart.world.task import Task
+from byheart.world.stream.digits import split
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

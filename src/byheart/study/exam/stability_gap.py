@@ -23,8 +23,8 @@ from byheart.study.base.sgd import SGD
 from byheart.study.base.stream import Run, run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings
-from byheart.world.digits import rotated, split
-from byheart.world.task import Task
+from byheart.world.stream.digits import rotated, split
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from byheart.study.base.answers import exact
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.biographies import EMPLOYERS, JOINED, YEARS, Biographies
+from byheart.world.facts.biographies import EMPLOYERS, JOINED, YEARS, Biographies
 
 ASKED = ("town", "job", "dish", "colour")
 RATES = {"uniform": 2e-3, "tuned": 4e-3, "salient": 2e-3, "tfidf": 1.5e-3, "camels": 1.5e-3}

@@ -16,7 +16,7 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.stream import run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings
-from byheart.world.digits import permuted, rotated
+from byheart.world.stream.digits import permuted, rotated
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,8 @@ from byheart.study.base.stream import Run, run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
 from byheart.train.stream import collate
-from byheart.world.digits import split
-from byheart.world.task import Task
+from byheart.world.stream.digits import split
+from byheart.world.stream.task import Task
 
 START, END, FIRST = 1, 2, 3
 PATTERNS = 16

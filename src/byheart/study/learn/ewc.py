@@ -10,8 +10,8 @@ from byheart.learn.ewc import EWC
 from byheart.learn.l2_start import L2ToStart
 from byheart.study.base import Arm, Comparison, Criterion, Scales
 from byheart.train.loop import Settings
-from byheart.world.digits import permuted
-from byheart.world.task import Task
+from byheart.world.stream.digits import permuted
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True)

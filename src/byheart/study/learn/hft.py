@@ -13,7 +13,7 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.pretrained import Pretrained, pretrained, tune
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from byheart.study.base.answers import exact, given
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.skills import WORDS, problems
+from byheart.world.stream.skills import WORDS, problems
 from byheart.world.words import Vocabulary
 
 KNOWN = ("reverse", "next", "swap", "largest", "first", "last")

@@ -11,8 +11,8 @@ from byheart.learn.derpp import DERpp
 from byheart.learn.refresh_learning import RefreshLearning
 from byheart.study.base import Arm, Comparison, Criterion, Scales, Tuned, sgd
 from byheart.train.loop import Settings
-from byheart.world.digits import split
-from byheart.world.task import Task
+from byheart.world.stream.digits import split
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.stream import accuracy
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.digits import permuted, split
-from byheart.world.task import Task
+from byheart.world.stream.digits import permuted, split
+from byheart.world.stream.task import Task
 
 HEURISTICS = ("global", "local", "absolute")
 SHARES = (0.75, 0.9, 0.95, 0.999)

@@ -22,7 +22,7 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.known import Known, Preparation, prepared
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 
 STYLES = ("pair", "check", "full", "word")
 EXTRA = (*STYLES, "yes", "no", ":")

@@ -18,7 +18,7 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.stream import accuracy
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.digits import permuted
+from byheart.world.stream.digits import permuted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from byheart.learn.tag import TAG
 from byheart.study.base import Arm, Comparison, Criterion, Scales, Tuned, sgd
 from byheart.study.base.sgd import lasting
 from byheart.train.loop import Settings
-from byheart.world.digits import turned
-from byheart.world.task import Task
+from byheart.world.stream.digits import turned
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True)

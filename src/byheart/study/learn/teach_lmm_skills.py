@@ -20,8 +20,8 @@ from byheart.study.base.pretrained import Pretrained, pretrained
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
 from byheart.train.stream import collate
-from byheart.world.skills import DIGITS, problems
-from byheart.world.task import Task
+from byheart.world.stream.skills import DIGITS, problems
+from byheart.world.stream.task import Task
 
 Part = Literal["attention", "gate_up", "all"]
 

@@ -24,7 +24,7 @@ from byheart.study.base.sgd import SGD
 from byheart.study.base.stream import by_means, run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings
-from byheart.world.digits import split
+from byheart.world.stream.digits import split
 
 BASES: dict[str, Callable[[], Strategy]] = {
     "lwf": LwF,

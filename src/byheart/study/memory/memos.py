@@ -14,7 +14,7 @@ from byheart.exam.match import contains
 from byheart.memory import Memory
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.people import Fact, people
+from byheart.world.facts.people import Fact, people
 
 START, LATER, CHANGE = "2026-01-01", "2026-03-01", "2026-04-01"
 Way = Literal["text", "weights", "scheduled"]

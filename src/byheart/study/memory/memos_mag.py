@@ -14,7 +14,7 @@ from byheart.store.move import move
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.changes import Statement, Stream, changes
+from byheart.world.facts.changes import Statement, Stream, changes
 
 OWNERS = ("ann", "bo", "cem")
 
@@ -33,7 +33,7 @@ class Governed(Study[Size]):
     The paper describes an operating system for memory: units with provenance, versions and rights, that are scheduled,
     fused, migrated and traced, where retrieval alone is stateless; it states what such a system must do and measures
     nothing (sections 3 and 4). Here: each of these is a measure; a stream of dated statements about people whose
-    circumstances change (`world.changes`, half "test"), every person's belonging to one of three owners who share one
+    circumstances change (`world.facts.changes`, half "test"), every person's belonging to one of three owners who share one
     memory (MiniLM), told under keys; beside it a memory that only adds and knows no owners. Then pairs of an owner's
     traits are merged and everything is moved to another folder.
     """

@@ -21,7 +21,7 @@ from byheart.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.people import TOWN, TOWN_END, people
+from byheart.world.facts.people import TOWN, TOWN_END, people
 
 # What the law calls a deed or a thing, and what people say; the second half of the ways is kept for the test.
 DEEDS = {

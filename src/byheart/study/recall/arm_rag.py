@@ -20,7 +20,7 @@ from byheart.recall.write.arm_rag import ArmRAG, solution, solves
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.word_problems import Problem, problems
+from byheart.world.facts.word_problems import Problem, problems
 
 DENSE = Hybrid(lexical=0, neighbours=0)
 

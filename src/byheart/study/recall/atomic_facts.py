@@ -20,7 +20,7 @@ from byheart.recall.write.chunks import Chunks
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.people import Fact, people
+from byheart.world.facts.people import Fact, people
 
 BUDGETS = (20, 40, 80)
 

@@ -22,7 +22,7 @@ from byheart.recall.read.chain_of_note import ChainOfNote
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
-from byheart.world.people import Fact, people
+from byheart.world.facts.people import Fact, people
 
 DIRECT = """\
 Read the question and the passages. Answer in a few words, from the passages of use; if none is of use, what you know \

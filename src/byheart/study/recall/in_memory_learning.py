@@ -18,7 +18,7 @@ from byheart.store.sqlite import Store
 from byheart.study.base.carrying import carry_out, scratch
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.creatures import Creature, Creatures
+from byheart.world.facts.creatures import Creature, Creatures
 
 
 @dataclass(frozen=True, kw_only=True)

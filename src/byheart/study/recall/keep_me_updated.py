@@ -11,7 +11,7 @@ from byheart.models.embedder import load_embedder
 from byheart.recall.update.keep_me_updated import KeepMeUpdated, Statements
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.changes import Stream, changes
+from byheart.world.facts.changes import Stream, changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Updating(Study[Size]):
     DELETE) for each pair of an old and a new memory sentence, and finds that its operations are mostly right (tables
     4 and 5) and that a memory kept so answers better than one that accumulates (section 5.3). Here: statements about
     people whose circumstances change, in wordings, slots and with names that the classifier was not made on (the half
-    "test" of `world.changes`); MiniLM; an outdated statement of a slot beside the current one counts as a
+    "test" of `world.facts.changes`); MiniLM; an outdated statement of a slot beside the current one counts as a
     contradiction. Each question is then answered by the most alike statement that is still active.
 
     Weights come from the half "dev", seeds 101 to 103; of the half "test", seed 100 was looked at while features were

@@ -23,7 +23,7 @@ from byheart.recall.retrieve.llm_embedder import Lesson, LLMEmbedder, likelihood
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.aids import INSTRUCTIONS, Aid, Need, aids
+from byheart.world.facts.aids import INSTRUCTIONS, Aid, Need, aids
 
 REWARDED = ("knowledge", "memory", "examples")
 """Kinds whose keys are read by the model; of tools, as in the paper, the labels alone are learned."""

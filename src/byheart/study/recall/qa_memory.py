@@ -21,7 +21,7 @@ from byheart.recall.write.qa_memory import QAMemory, keys
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.biographies import RELATIONS, Biographies
+from byheart.world.facts.biographies import RELATIONS, Biographies
 
 DENSE = Hybrid(lexical=0, neighbours=0)
 Asked = tuple[str, str, str]

@@ -17,7 +17,7 @@ from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
 from byheart.study.recall.qa_memory import answered, asked, married
-from byheart.world.biographies import Biographies
+from byheart.world.facts.biographies import Biographies
 
 DENSE = Hybrid(lexical=0, neighbours=0)
 SEARCHES: Mapping[str, Retriever] = {

@@ -18,7 +18,7 @@ from byheart.recall.update.think_in_memory import ThinkInMemory
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.biographies import Biographies
+from byheart.world.facts.biographies import Biographies
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from byheart.store.sqlite import Store
 from byheart.study.base.carrying import carry_out, scratch
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.world.customers import Customer, Exchange
+from byheart.world.dialogue.customers import Customer, Exchange
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from byheart.study.base.stream import run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
 from byheart.train.stream import collate
-from byheart.world.digits import split
+from byheart.world.stream.digits import split
 
 
 @dataclass(frozen=True, kw_only=True)

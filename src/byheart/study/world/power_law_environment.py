@@ -20,9 +20,9 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.stream import Run, joint, run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings
-from byheart.world.digits import permuted
-from byheart.world.power_law_environment import Law, environment
-from byheart.world.task import Task
+from byheart.world.stream.digits import permuted
+from byheart.world.stream.power_law_environment import Law, environment
+from byheart.world.stream.task import Task
 
 LAWS: tuple[Law, ...] = ("none", "power", "exponential", "uniform")
 

@@ -26,9 +26,9 @@ from byheart.study.base.criterion import Criterion
 from byheart.study.base.stream import by_means, joint, run
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings
-from byheart.world import digits
-from byheart.world.digits import Scenario
-from byheart.world.task import Task
+from byheart.world.stream import digits
+from byheart.world.stream.digits import Scenario
+from byheart.world.stream.task import Task
 
 PROTOCOLS = ("split", "permuted")
 SCENARIOS: tuple[Scenario, ...] = ("task", "domain", "class")

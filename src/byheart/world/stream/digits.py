@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from byheart.core.errors import BadInput
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 
 Scenario = Literal["task", "domain", "class"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 from byheart.world.words import Vocabulary
 
 LETTERS = tuple("abcdefghij")

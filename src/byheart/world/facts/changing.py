@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from byheart.world import people as pools
+from byheart.world.facts import people as pools
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.world.people import people
+from byheart.world.facts.people import people
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.world.changing import HALVES, Slot, Trait
+from byheart.world.facts.changing import HALVES, Slot, Trait
 
 Half = Literal["dev", "test"]
 START = datetime(2024, 1, 1, 9, tzinfo=UTC)

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from byheart.core.errors import BadInput
-from byheart.world.people import RELATIONS, people
-from byheart.world.task import Task
+from byheart.world.facts.people import RELATIONS, people
+from byheart.world.stream.task import Task
 
 
 @dataclass(frozen=True)

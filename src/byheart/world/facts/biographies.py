@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.world import people as pools
+from byheart.world.facts import people as pools
 from byheart.world.words import Vocabulary
 
 GIVEN = tuple(a + b for a in pools.FIRST for b in pools.MIDDLE)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.world.task import Task
+from byheart.world.stream.task import Task
 
 Law = Literal["power", "exponential", "uniform", "none"]
 
@@ -46,7 +46,7 @@ def environment(
     A task comes back with examples drawn anew from its own, each at most once in a phase. The test
     examples of a phase are those of its new task.
 
-    >>> from byheart.world.digits import permuted
+    >>> from byheart.world.stream.digits import permuted
     >>> phases = environment(permuted(tasks=3, train=100), fraction=0.3)
     >>> [len(p.train) for p in phases]
     [100, 130, 130]

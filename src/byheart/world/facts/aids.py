@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from byheart.world.biographies import Biographies
-from byheart.world.people import FIRST, INSTRUMENTS, LANGUAGES, MIDDLE, PETS
+from byheart.world.facts.biographies import Biographies
+from byheart.world.facts.people import FIRST, INSTRUMENTS, LANGUAGES, MIDDLE, PETS
 
 INSTRUCTIONS = {
     "knowledge": "Represent this question to find the sentence that answers it: ",

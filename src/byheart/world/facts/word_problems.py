@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from byheart.core.errors import BadInput
-from byheart.world.people import FIRST, MIDDLE
+from byheart.world.facts.people import FIRST, MIDDLE
 
 HELD_OUT = 2
 """How many wordings of each structure, the last in order, are held out for exams."""

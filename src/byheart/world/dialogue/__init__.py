@@ -1,0 +1,1 @@
+"""Dialogues: who says what in which session, and questions about it."""

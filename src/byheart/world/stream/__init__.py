@@ -1,0 +1,1 @@
+"""Streams of tasks, to learn one after the other."""
