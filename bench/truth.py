@@ -3,10 +3,10 @@
     python bench/truth.py [--facts 1000] [--seed 0] [--out bench/results/truth.json]
 
 The stream is the second half of `world.facts.changes`, whose slots, names and wordings no rule or weight was made on.
-It is remembered in three ways: with keys (who writes says what a fact is about), by meaning (`update=True`), and side by
-side, as a memory that only adds keeps it. Every slot is then asked for once now and once as of a time when an earlier
-value held. First: the first hit gives the wanted value of the slot. Both: an outdated value of the slot is among ten
-current hits beside the current one.
+It is remembered in three ways: with keys (who writes says what a fact is about), by meaning (`update=True`), and side
+by side, as a memory that only adds keeps it. Every slot is then asked for once now and once as of a time when an
+earlier value held. First: the first hit gives the wanted value of the slot. Both: an outdated value of the slot is
+among ten current hits beside the current one.
 """
 
 from __future__ import annotations

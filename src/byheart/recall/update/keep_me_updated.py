@@ -99,8 +99,9 @@ class KeepMeUpdated:
     weights: by the names of `WEIGHTS`.
 
     Departs from the paper: the paper trains a T5 on 6,000 labelled pairs for PASS, APPEND, REPLACE and DELETE; here a
-    linear model over the embedder's cosines and a few word lists, learned on the first half of
-    `world.facts.changes`. What is replaced becomes history and is not dropped. A statement that ends another replaces it, and so says what holds.
+    linear model over the embedder's cosines and a few word lists, learned on the first half of `world.facts.changes`.
+    What is replaced becomes history and is not dropped. A statement that ends another replaces it, and so says what
+    holds.
 
     References: Bae et al., Keep Me Updated! Memory Management in Long-term Conversations, arXiv:2210.08750, section 4.
 

@@ -33,9 +33,9 @@ class Governed(Study[Size]):
     The paper describes an operating system for memory: units with provenance, versions and rights, that are scheduled,
     fused, migrated and traced, where retrieval alone is stateless; it states what such a system must do and measures
     nothing (sections 3 and 4). Here: each of these is a measure; a stream of dated statements about people whose
-    circumstances change (`world.facts.changes`, half "test"), every person's belonging to one of three owners who
-    share one memory (MiniLM), told under keys; beside it a memory that only adds and knows no owners. Then pairs of an owner's
-    traits are merged and everything is moved to another folder.
+    circumstances change (`world.facts.changes`, half "test"), every person's belonging to one of three owners who share
+    one memory (MiniLM), told under keys; beside it a memory that only adds and knows no owners. Then pairs of an
+    owner's traits are merged and everything is moved to another folder.
     """
 
     claim = "governed memory is current, traceable, under access rules, and is fused and migrated without loss"

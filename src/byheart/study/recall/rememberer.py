@@ -40,14 +40,13 @@ class Experience(Study[Size]):
 
     The paper prompts a language model with two experiences of like tasks and observations, their best and worst actions
     beside them, and updates these by n-step Q-learning: success rises by 4% on WebShop and 2% on WikiHow over what was
-    best before, and falls again without bootstrapping over n steps and without discouraged actions.
-    Here: errands in a house in which nobody says where things are (`world.control.errands`), half of the reward for the
-    thing and half for bringing it. Five passes over half of the errands, then the others, three times each, with what was
-    learned; MiniLM. No language model acts: an action seems likely by the words that it shares with the errand, and
-    the words of another errand give way to those of this one, which takes the place of drawing the analogy in context.
-    Actions are drawn with softmax(score / heat). `one_step` learns with n=1, `returns` from whole episodes without a
-    maximum (as the authors' WebShop script does; no claim is made of it), `positive` tells of no bad actions, `none`
-    has no experience.
+    best before, and falls again without bootstrapping over n steps and without discouraged actions. Here: errands in a
+    house in which nobody says where things are (`world.control.errands`), half of the reward for the thing and half for
+    bringing it. Five passes over half of the errands, then the others, three times each, with what was learned; MiniLM.
+    No language model acts: an action seems likely by the words that it shares with the errand, and the words of another
+    errand give way to those of this one, which takes the place of drawing the analogy in context. Actions are drawn
+    with softmax(score / heat). `one_step` learns with n=1, `returns` from whole episodes without a maximum (as the
+    authors' WebShop script does; no claim is made of it), `positive` tells of no bad actions, `none` has no experience.
 
     On seeds 100 to 102 the trust was chosen of 2, 4 and 8, for every arm the heat it does best with of 0.15, 0.25, 0.5
     and 1, and gamma of 1, the authors', and 0.9: with 1 a way round is worth as much as the straight one, and errands
