@@ -8,10 +8,12 @@ from typing import Any
 
 from byheart.learn.ewc import EWC
 from byheart.learn.l2_start import L2ToStart
-from byheart.study.base import Arm, Comparison, Criterion, Scales
+from byheart.study.base import Arm, Comparison, Criterion, Power, Scales, Tuned
 from byheart.train.loop import Settings
 from byheart.world.stream.digits import permuted
 from byheart.world.stream.task import Task
+
+TUNING = (100, 101, 102)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Consolidation(Comparison[Size]):
     penalty of equal strength on all weights keeps the first and cannot learn the others, EWC does both, and stays near
     single-task accuracy over ten permutations where SGD falls.
     Here: scikit-learn's 8 x 8 digits, five permutations, Adam, gradients clipped at 1 as everywhere in this package.
+    Rate and strength of every arm have the best average accuracy on the tuning seeds. At the rate of the others, 1e-3,
+    plain training is 0.15 worse than at its own (seeds 100 and 101), which learns less and so forgets less.
     """
 
     claim = "EWC learns new permutations while keeping old ones; SGD forgets them and uniform L2 cannot learn new ones"
@@ -47,13 +51,21 @@ class Consolidation(Comparison[Size]):
                   at_least=-0.20),
     )  # fmt: skip
     preconditions = (Criterion("plain_forgotten", says="forgetting of plain training", at_least=0.10),)
-    seeds, burnt = range(20, 30), frozenset(range(10))
+    seeds, burnt = range(20, 28), frozenset(range(10))
+    power = Power((100, 101, 102, 103, 104), spread=0.0234, margin=0.0322, needed=5)
+    grid = (
+        Tuned("rate of plain training", (3e-5, 1e-4, 3e-4, 1e-3, 3e-3), 1e-4, TUNING),
+        Tuned("rate of uniform L2", (1e-4, 3e-4, 1e-3, 3e-3), 1e-3, TUNING),
+        Tuned("strength of uniform L2", (0.01, 0.03, 0.1, 0.3, 1.0), 0.1, TUNING),
+        Tuned("rate of EWC", (3e-4, 1e-3, 3e-3, 1e-2), 1e-3, TUNING),
+        Tuned("strength of EWC", (6.0, 20.0, 60.0, 200.0, 600.0), 60.0, TUNING),
+    )
     training = Settings(lr=1e-3, batch_size=32)
     scales = Scales(Size(2, 100, 2), Size(5, 1000, 15), Size(10, 1200, 40))
 
     def arms(self, size: Size) -> Mapping[str, Arm]:
         return {
-            "plain": Arm(lambda: ()),
+            "plain": Arm(lambda: (), 1e-4),
             "l2": Arm(lambda: [L2ToStart(strength=0.1)]),
             "ewc": Arm(lambda: [EWC(importance=60.0)]),
         }
