@@ -11,7 +11,7 @@ import torch
 
 from byheart.core.strategy import Batch, Stage, Step
 from byheart.nets.perceptron import Perceptron
-from byheart.study.base.study import scole
+from byheart.study.study import scole
 from byheart.study.world.three_scenarios import OldHeads, stream
 
 
