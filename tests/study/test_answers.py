@@ -19,9 +19,9 @@ def test_exact_match_is_what_greedy_decoding_gets_right() -> None:
     for e in task.train:
         answer = [y for y in e["labels"] if y >= 0]
         prompt = e["input_ids"][: -len(answer)]
-        ((said,), _) = sample(model, [prompt], max_tokens=len(answer))
-        right += said == answer
-        starts += said[0] == answer[0]
+        ((reply,), _) = sample(model, [prompt], max_tokens=len(answer))
+        right += reply == answer
+        starts += reply[0] == answer[0]
     assert 0 < right < 40, "the test is to tell something"
     assert exact(model, task.train) == pytest.approx(right / 40)
     assert first(model, task.train) == pytest.approx(starts / 40)

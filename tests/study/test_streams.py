@@ -11,7 +11,7 @@ import torch
 
 from byheart.core.strategy import Batch, Stage, Step
 from byheart.nets.perceptron import Perceptron
-from byheart.study.base.study import scole
+from byheart.study.study import scole
 from byheart.study.world.three_scenarios import OldHeads, stream
 
 
@@ -53,8 +53,8 @@ def test_permuted_digits_are_ten_classes_of_each_task_and_masked_where_it_is_tol
         first, second = stream("permuted", scenario, 0, 2, 40)
         assert [{e["labels"] // 10 for e in part} for part in (first.test, second.train)] == [{0}, {1}]
         assert ("mask" in second.test[0]) is masked
-    told = stream("permuted", "task", 0, 2, 40)[1].test[0]["mask"]
-    assert told.tolist() == [False] * 10 + [True] * 10
+    mask = stream("permuted", "task", 0, 2, 40)[1].test[0]["mask"]
+    assert mask.tolist() == [False] * 10 + [True] * 10
     assert all(e["labels"] < 10 and "mask" not in e for t in stream("permuted", "domain", 0, 2, 40) for e in t.test)
 
 
@@ -81,12 +81,12 @@ def test_new_inputs_are_put_to_the_heads_of_earlier_tasks_and_those_are_distille
     guard.end(stage)
     guard.end(Stage(model, [{"mask": heads[1]}], None, None))
     guard.begin(stage)
-    _, (new, *asked) = next(guard.batches(iter([(0, [own])]), stage))
+    _, (new, *old_heads) = next(guard.batches(iter([(0, [own])]), stage))
     assert new is own
-    assert [(b.role, b.draw) for b in asked] == [("retain", "head 0"), ("retain", "head 1")]
+    assert [(b.role, b.draw) for b in old_heads] == [("retain", "head 0"), ("retain", "head 1")]
     model.logits.data = torch.tensor([0.0, 0.0, 0.0, 0.0])  # the second head said 3 to 1 and now says 1 to 1
     losses = []
-    for b in asked:
+    for b in old_heads:
         assert (b.inputs["mask"] == heads[len(losses)]).all()
         losses.append(guard.objective(Step(stage, 0, 0.0), b, model(b.inputs["x"], b.inputs["mask"])).item())
     by_hand = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)

@@ -413,9 +413,9 @@ def test_a_page_tells_the_story_of_the_study_and_not_of_a_helper(slug: str) -> N
     assert " ".join(_story(catalogue.paper(slug)).split("\n\n", 1)[1].split()).startswith(start)
 
 
-@pytest.mark.parametrize(("said", "jobs", "threads"), [("1", 1, 1), ("4", 2, 2), ("6,2", 1, 6), ("1", 3, 1)])
+@pytest.mark.parametrize(("given", "jobs", "threads"), [("1", 1, 1), ("4", 2, 2), ("6,2", 1, 6), ("1", 3, 1)])
 def test_threads_are_shared_out_of_those_allowed(
-    said: str, jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch
+    given: str, jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Seen(Exception):
         pass
@@ -423,7 +423,7 @@ def test_threads_are_shared_out_of_those_allowed(
     def seen(pieces: Any, jobs: int, ray: bool) -> Any:
         raise Seen({p.threads for p in pieces})
 
-    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
     monkeypatch.setattr(replicate, "_run", seen)
     with pytest.raises(Seen) as raised:
         replicate.replicate(["ewc"], scale="smoke", seeds=[0, 1], jobs=jobs)

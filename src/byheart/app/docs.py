@@ -21,7 +21,7 @@ from byheart.core import catalogue
 from byheart.core.methods import ROOT
 
 WHICH = """\
-New facts about people who do not exist, taught in stages with as many examples for every arm, then asked closed-book.
+New facts about people who do not exist, taught in stages with as many examples for every arm, then tested closed-book.
 Recalled: at the end, over all stages. Paraphrased: in wordings not trained on. Earlier kept: the same over all stages
 but the last. General loss: its rise on texts about other things. Quiz: common knowledge. An arm is good enough when
 it recalls 95% and general loss rises by 1% at most; recommended is the one of these that costs least, and `learn` does
@@ -147,12 +147,12 @@ def _strategies() -> dict[str, str]:
         return {}
     left = "; ".join(f"`{name}` {why}" for name, why in bench.APART.items())
     parts = [f"{MADE}# Which strategy\n\n{WHICH} Not here: {left}."]
-    for one in taught:
-        said = f"Recommended: `{one['recommended']}`." if one["recommended"] else "None is good enough."
-        rows = [bench.cells(f"`{n}`", one["arms"][n]) for n in bench.ranked(one["arms"])]
-        title = f"{one['facts']} facts in {one['stages']} stages, {one['model']}, seed {one['seed']}"
-        note = f"{one['note']} " if "note" in one else ""
-        parts.append(f"## {title}\n\n{note}{said}\n\n{table(bench.COLUMNS, rows)}")
+    for run in taught:
+        advice = f"Recommended: `{run['recommended']}`." if run["recommended"] else "None is good enough."
+        rows = [bench.cells(f"`{n}`", run["arms"][n]) for n in bench.ranked(run["arms"])]
+        title = f"{run['facts']} facts in {run['stages']} stages, {run['model']}, seed {run['seed']}"
+        note = f"{run['note']} " if "note" in run else ""
+        parts.append(f"## {title}\n\n{note}{advice}\n\n{table(bench.COLUMNS, rows)}")
     widest = max(taught, key=lambda t: len(t["arms"]))
     parts.insert(1, "![Recall against general loss kept](strategies.svg)")
     steps = results / "strategies.json"
@@ -161,22 +161,22 @@ def _strategies() -> dict[str, str]:
     return {"strategies.md": "\n\n".join(parts) + "\n", "strategies.svg": bench.drawn(widest["arms"]) + "\n"}
 
 
-def _overheads(found: dict[str, Any]) -> str:
+def _overheads(measured: dict[str, Any]) -> str:
     """What a step takes under every strategy, beside plain fine-tuning in the same run."""
     head = ("strategy", "time of a step", "around the stage", "state kept", "peak memory")
-    rows = sorted(found["strategies"].items(), key=lambda item: item[1].get("ratio", 1e9))
+    rows = sorted(measured["strategies"].items(), key=lambda item: item[1].get("ratio", 1e9))
     tables = [
         table(head, [_overhead(n.removeprefix("digits:"), row) for n, row in rows if n.startswith("digits:") == digits])
         for digits in (False, True)
     ]
-    note = f"{found['note']} " if "note" in found else ""
+    note = f"{measured['note']} " if "note" in measured else ""
     words = (
-        f"{note}Second of two stages, {found['steps']} steps of {found['batch']} examples, {found['model']}, "
-        f"threads: {found['threads']}; time beside plain fine-tuning, which ran before, between and after."
+        f"{note}Second of two stages, {measured['steps']} steps of {measured['batch']} examples, {measured['model']}, "
+        f"threads: {measured['threads']}; time beside plain fine-tuning, which ran before, between and after."
     )
     small = "Those that serve classifiers alone, on a perceptron that learns ten digits in two halves:"
-    some = any(n.startswith("digits:") for n, _ in rows)
-    return f"## What a step costs\n\n{words}\n\n{tables[0]}" + (f"\n\n{small}\n\n{tables[1]}" if some else "")
+    classifiers = any(n.startswith("digits:") for n, _ in rows)
+    return f"## What a step costs\n\n{words}\n\n{tables[0]}" + (f"\n\n{small}\n\n{tables[1]}" if classifiers else "")
 
 
 def _overhead(name: str, row: dict[str, Any]) -> tuple[str, ...]:

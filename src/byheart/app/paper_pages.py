@@ -141,14 +141,14 @@ def _story(paper: Paper) -> str:
 
 def _departures(entries: Sequence[Entry]) -> Iterator[str]:
     """What the methods say of where they depart from the paper."""
-    told: dict[str, str] = {}
+    names: dict[str, str] = {}
     for e in entries:
         text = re.search(r"^ *(Departs from the paper:.*?)(?:\n\s*\n|\Z)", catalogue.docstring(e), re.S | re.M)
         if text:
-            told.setdefault(" ".join(text[1].split()), e.name)
-    if told:
+            names.setdefault(" ".join(text[1].split()), e.name)
+    if names:
         yield "## Departures"
-        yield "\n".join(f"- `{name}`: {text}" for text, name in told.items())
+        yield "\n".join(f"- `{name}`: {text}" for text, name in names.items())
 
 
 def _picture(record: Mapping[str, Any]) -> str:

@@ -204,11 +204,11 @@ class Server:
         for prompt in prompts:
             ids = self.lm.tokens(prompt) or [self.lm.start]
             used += len(ids)
-            found = self.write(ids, request, limit)
+            choices = self.write(ids, request, limit)
             if request.echo:
                 whole = self.echo(prompt, ids, request.logprobs is not None)
-                found = [_join(whole, p) for p in found]
-            pieces += found
+                choices = [_join(whole, p) for p in choices]
+            pieces += choices
         reply = self.reply("text_completion", "cmpl", used, pieces)
         reply["choices"] = [
             {

@@ -43,9 +43,9 @@ def unit(name: str) -> tuple[str, str]:
         if pieces[n] in ("c_proj", "dense"):
             above = "up" if "intermediate" in pieces else "down"
             return path, "o" if any("att" in p for p in pieces) else above
-        for found, pattern in _KINDS:
+        for kind, pattern in _KINDS:
             if re.fullmatch(pattern, pieces[n], re.IGNORECASE):
-                return path, found
+                return path, kind
     return name.rpartition(".")[0], "other"
 
 
@@ -93,9 +93,9 @@ def embeddings(model: nn.Module) -> list[str]:
 def linears(model: nn.Module) -> list[str]:
     """Last name parts of the linear modules below a language model's output layer, in order."""
     head = getattr(model, "get_output_embeddings", lambda: None)()
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for name, module in model.named_modules():
         linear = isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
         if linear and module is not head:
-            found[name.rsplit(".", 1)[-1]] = None
-    return list(found)
+            names[name.rsplit(".", 1)[-1]] = None
+    return list(names)

@@ -1,4 +1,4 @@
-"""Examples kept for later: reservoir sampling, and examples to and from a state of tensors."""
+"""A buffer of examples by reservoir sampling, and examples to and from a state of tensors."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Reservoir:
         return len(self.items)
 
     def add(self, item: dict[str, Any], generator: Callable[[int], torch.Generator]) -> None:
-        """Offer the next arrival: it is kept while there is room, then with probability capacity / seen."""
+        """Offer the next arrival. It is stored while there is room, then with probability capacity / seen."""
         if len(self.items) < self.capacity:
             self.items.append(item)
         elif self.capacity:

@@ -76,10 +76,10 @@ class Covariances:
         if not wanted or last[2] or (mask is not None and x.dim() == 3 and x.shape[:-1] != mask.shape):
             return
         last[2] = True
-        kept = x[mask.bool()] if mask is not None and x.dim() == 3 else x.reshape(-1, x.shape[-1])
+        rows = x[mask.bool()] if mask is not None and x.dim() == 3 else x.reshape(-1, x.shape[-1])
         with torch.autocast(x.device.type, enabled=False):
-            kept = kept.float()
-            total = kept.T @ kept
+            rows = rows.float()
+            total = rows.T @ rows
         before = self.sums.get(owner)
         self.sums[owner] = total if before is None else before.to(total.device) + total
 

@@ -29,12 +29,12 @@ def higher(values: Rows, given: NDArray[np.bool_] | None = None) -> NDArray[np.b
     weights, means, spreads = _moments(values, share)
     chances = _chances(values, weights, means, spreads)
     for _ in range(STEPS):
-        told = np.where(given, np.logaddexp(chances[..., 0], chances[..., 1]), 0.0)
-        now = told.sum(1) / given.sum(1)
-        share = np.exp(chances - told[..., None]) * given[..., None]
-        found = _moments(values[moving], share[moving])
-        weights[moving], means[moving], spreads[moving] = found
-        chances[moving] = _chances(values[moving], *found)
+        log_density = np.where(given, np.logaddexp(chances[..., 0], chances[..., 1]), 0.0)
+        now = log_density.sum(1) / given.sum(1)
+        share = np.exp(chances - log_density[..., None]) * given[..., None]
+        moments = _moments(values[moving], share[moving])
+        weights[moving], means[moving], spreads[moving] = moments
+        chances[moving] = _chances(values[moving], *moments)
         moving &= np.abs(now - before) >= TOLERANCE
         before = now
         if not moving.any():

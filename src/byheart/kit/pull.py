@@ -11,7 +11,7 @@ from torch import Tensor
 def quadratic(weights: Tensor, anchor: Tensor, importance: Tensor | None = None) -> Tensor:
     """The sum of importance (weights - anchor)^2 in float32, of tensors of one shape; importance 1 where None.
 
-    Its gradient, 2 importance (weights - anchor), is known beforehand: one float32 copy of the weights is kept for it.
+    Its gradient, 2 importance (weights - anchor), is known beforehand, so it takes one float32 copy of the weights.
 
     >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> total = quadratic(w, torch.tensor([0.0, 4.0]), torch.tensor([1.0, 0.5]))

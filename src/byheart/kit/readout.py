@@ -22,12 +22,12 @@ from byheart.kit.modes import evaluating
 
 
 class Readout:
-    """What a model said at the N scored positions of a batch.
+    """A model's outputs at the N scored positions of a batch.
 
     `logits` (N, V), `targets` (N,), `rows` (N,) the example each position belongs to, `hidden`
     (N, D) the features that the output layer saw (None where the model does not show them). Read
-    without gradients, the logits are made when they are first asked for: many who read a pool want
-    the features alone, and the vocabulary is the dearer half.
+    without gradients, the logits are computed at their first use: many readers of a pool need the
+    features alone, and the vocabulary is the dearer half.
     """
 
     def __init__(

@@ -122,8 +122,8 @@ def shared(prompts: Sequence[Sequence[int]]) -> int:
     rows = sorted(list(p) for p in prompts)
     low, high = rows[0], rows[-1]
     most = min(len(p) for p in prompts) - 1
-    found = next((i for i in range(most) if low[i] != high[i]), most)
-    return found if found >= WORTHWHILE else 0
+    shared = next((i for i in range(most) if low[i] != high[i]), most)
+    return shared if shared >= WORTHWHILE else 0
 
 
 def _draw(probabilities: Tensor, generator: torch.Generator | None) -> Tensor:

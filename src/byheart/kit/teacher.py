@@ -1,4 +1,4 @@
-"""The model as it was at one moment, asked for its logits later."""
+"""The logits of a model as it was at an earlier moment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Teacher:
 
     For a role whose batches come from a pool, one pass over the pool keeps the features at the
     scored positions (D numbers each, not the vocabulary's 49,152), from which a copy of the output
-    layer makes the logits again; classifiers' logits are kept as they are. Where there is no pool,
+    layer makes the logits again; classifiers' logits are stored as they are. Where there is no pool,
     no feature, or fewer visits than examples, a frozen copy of the whole model answers instead.
     Bound by the stage's start: nothing needs saving, for a resumed stage begins again.
     """
@@ -47,9 +47,9 @@ class Teacher:
         """The teacher's logits (N, V) at the N scored positions of `read`, which is of `batch`."""
         memo = self.memos.get(batch.role)
         if memo is not None and batch.keys and not batch.draw:
-            kept = torch.cat([memo[k] for k in batch.keys])
-            if len(kept) == len(read.targets):
-                return self.head(kept) if self.head is not None else kept
+            outputs = torch.cat([memo[k] for k in batch.keys])
+            if len(outputs) == len(read.targets):
+                return self.head(outputs) if self.head is not None else outputs
         if self.reader is None:
             raise Conflict(
                 f"no teacher for batches of role {batch.role!r}: list the strategy that distils after the one "
@@ -69,9 +69,9 @@ class Teacher:
                 read = stage.read(model, stage.collate([pool[k] for k in keys]))
                 if read.hidden is None and read.logits.shape[-1] > MAX_CLASSES:
                     return None
-                kept = read.logits if read.hidden is None else read.hidden
+                outputs = read.logits if read.hidden is None else read.hidden
                 for row, key in enumerate(keys):
-                    memo[key] = kept[read.rows == row].clone()
+                    memo[key] = outputs[read.rows == row].clone()
                 if read.hidden is not None and self.head is None:
                     output = getattr(model, "get_output_embeddings", lambda: None)()
                     if output is None:

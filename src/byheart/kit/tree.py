@@ -82,16 +82,16 @@ def _work(tokens: int, width: int) -> float:
 
 def inputs(tree: Tree, decoder: nn.Module) -> dict[str, Tensor]:
     """What a decoder is given for it: ids and positions (1, N), and the mask of attention (1, 1, N, N)."""
-    some = next(decoder.parameters())
-    seen: Tensor = torch.from_numpy(tree.seen())[None, None].to(some.device)
+    parameter = next(decoder.parameters())
+    seen: Tensor = torch.from_numpy(tree.seen())[None, None].to(parameter.device)
     config: Any = decoder.config
     if config._attn_implementation != "sdpa":
-        seen = torch.zeros(seen.shape, dtype=some.dtype, device=some.device).masked_fill(
-            ~seen, torch.finfo(some.dtype).min
+        seen = torch.zeros(seen.shape, dtype=parameter.dtype, device=parameter.device).masked_fill(
+            ~seen, torch.finfo(parameter.dtype).min
         )
     return {
-        "input_ids": torch.from_numpy(tree.tokens)[None].to(some.device),
-        "position_ids": torch.from_numpy(tree.depths)[None].to(some.device),
+        "input_ids": torch.from_numpy(tree.tokens)[None].to(parameter.device),
+        "position_ids": torch.from_numpy(tree.depths)[None].to(parameter.device),
         "attention_mask": seen,
     }
 
@@ -128,6 +128,6 @@ def _features(decoder: nn.Module, **given: Tensor) -> Tensor:
     return features
 
 
-def _distance(some: Tensor, others: Tensor) -> float:
+def _distance(rows: Tensor, others: Tensor) -> float:
     """The median distance of features (N, D) from others, in lengths of the others."""
-    return float(((some - others).norm(dim=-1) / others.norm(dim=-1)).median())
+    return float(((rows - others).norm(dim=-1) / others.norm(dim=-1)).median())

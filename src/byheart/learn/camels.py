@@ -25,8 +25,8 @@ class CaMeLS(Strategy):
     """Weighs every token's loss by a small model that was trained to make one step on a document answer its questions.
 
     Most of the gradient of a document comes from words that nobody could foresee and nobody will ask for. Which
-    tokens carry what is asked can be learned from documents with questions: try a weighting, take the step,
-    see how well the questions are answered, and go back through the step to the weights.
+    tokens carry the answers can be learned from documents with questions: try a weighting, take the step, see how
+    well the questions are answered, and differentiate through the step to the weights.
 
     using:    L = mean_i w_i CE_i
     training: theta' = theta - alpha grad mean_i w_i CE_i(theta), a document at a time;
@@ -34,13 +34,13 @@ class CaMeLS(Strategy):
 
     In an example, `asked` holds the questions about it, themselves examples. The weights are trained once, at the
     first start of a stage: on examples of earlier stages that have `asked`; where there are none, on those of the
-    stage; and where there are none of these either, on the stage's examples, each asked for itself.
+    stage; and where there are none of these either, on the stage's examples, each its own question.
 
     Parameters
     ----------
     rounds: steps of Adam on the weights; 0 leaves all tokens alike. The paper goes over its documents up
         to 50 times and keeps the weights that are best on others. outer: its learning rate.
-    documents: how many are read one after the other before the questions are asked, 6 in the paper.
+    documents: how many are read one after the other before the questions, 6 in the paper.
     segments: how often that is done, each time from the model that came of it, before phi is changed and
         theta is put back; 4 in the paper.
     inner: alpha. locality: c, 0.1 in the paper. width: of the hidden layer between features and weight.
@@ -151,11 +151,11 @@ class CaMeLS(Strategy):
         """The model's weights after a weighted step on each document, as a function of the weigher's."""
         for document in documents:
             inputs = stage.collate([document])
-            said = functional_call(reader, weights, (inputs,))
-            loss = (scored(weigher(inputs), inputs) * said.losses()).mean()
+            read = functional_call(reader, weights, (inputs,))
+            loss = (scored(weigher(inputs), inputs) * read.losses()).mean()
             live = [n for n, w in weights.items() if w.requires_grad]
-            found = torch.autograd.grad(loss, [weights[n] for n in live], create_graph=True, allow_unused=True)
-            steps = {n: g for n, g in zip(live, found, strict=True) if g is not None}
+            gradients = torch.autograd.grad(loss, [weights[n] for n in live], create_graph=True, allow_unused=True)
+            steps = {n: g for n, g in zip(live, gradients, strict=True) if g is not None}
             weights = {n: w - self.inner * steps[n] if n in steps else w for n, w in weights.items()}
         return weights
 
@@ -169,8 +169,8 @@ class CaMeLS(Strategy):
         other: dict[str, Any],
     ) -> Tensor:
         """How badly the documents' questions are answered, and how far the model has moved on another document."""
-        asked = [q for d in documents for q in d.get("asked") or [d]]
-        loss = functional_call(reader, after, (stage.collate(asked),)).loss()
+        questions = [q for d in documents for q in d.get("asked") or [d]]
+        loss = functional_call(reader, after, (stage.collate(questions),)).loss()
         if self.locality:
             inputs = stage.collate([other])
             was = functional_call(reader, before, (inputs,)).logits.detach()

@@ -95,11 +95,11 @@ class CodaPrompt(Strategy):
             raise BadInput(f"layers={self.layers} are beyond the model's {len(sizes)}; give numbers below that")
         features = head(stage.model).weight.shape[1]
         new = {n: self.fresh(stage, n, features, *sizes[n]) for n in chosen}
-        self.prompts = Prompts(self.kept(), new, self.rule(training=True)).to(next(stage.model.parameters()).device)
+        self.prompts = Prompts(self.earlier(), new, self.rule(training=True)).to(next(stage.model.parameters()).device)
         self.handles = install(stage.model, self.prompts)
         self.current = classes(stage)
 
-    def kept(self) -> dict[int, Parts]:
+    def earlier(self) -> dict[int, Parts]:
         """The components that stay as they are."""
         return self.pool
 
@@ -159,8 +159,8 @@ class CodaPrompt(Strategy):
 
 def classes(stage: Stage) -> Tensor:
     """What a stage of language-model examples has as targets, in order."""
-    found = {y for e in stage.examples for y in e.get("labels", e["input_ids"])[1:] if y != IGNORE}
-    return torch.tensor(sorted(found))
+    targets = {y for e in stage.examples for y in e.get("labels", e["input_ids"])[1:] if y != IGNORE}
+    return torch.tensor(sorted(targets))
 
 
 def among(current: Tensor, read: Any) -> Tensor:

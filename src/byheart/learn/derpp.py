@@ -27,8 +27,8 @@ class DERpp(Strategy):
     Parameters
     ----------
     alpha, beta: weights of the two terms (0.1 and 0.5: the paper's for Sequential CIFAR-10 with 200
-        examples). capacity: examples kept, 200 the paper's smallest buffer.
-    ratio: drawn examples per new example and draw; 1 in the paper. top: logits kept for a position.
+        examples). capacity: examples stored, 200 the paper's smallest buffer.
+    ratio: drawn examples per new example and draw; 1 in the paper. top: logits stored for a position.
 
     Departs from the paper: only the largest logits of a large vocabulary are matched; the squared
     error is averaged over logits (as the authors' code does) where the paper sums; what an optimizer
@@ -80,9 +80,9 @@ class DERpp(Strategy):
             return self.beta * read.loss()
         if batch.draw != "logits":
             return read.loss()
-        kept = [self.memory.items[k] for k in batch.keys]
-        then = torch.cat([k["values"] for k in kept]).to(read.logits.device)
-        where = torch.cat([k["tokens"] for k in kept]).long().to(read.logits.device)
+        items = [self.memory.items[k] for k in batch.keys]
+        then = torch.cat([k["values"] for k in items]).to(read.logits.device)
+        where = torch.cat([k["tokens"] for k in items]).long().to(read.logits.device)
         return self.alpha * (read.logits.float().gather(1, where) - then).square().mean()
 
     def terms(self, step: Step) -> dict[str, Tensor]:
@@ -91,8 +91,8 @@ class DERpp(Strategy):
                 values, tokens = read.logits.detach().float().topk(min(self.top, read.logits.shape[-1]))
                 for row, example in enumerate(rows(batch.inputs)):
                     mine = read.rows == row
-                    kept = {"values": values[mine].cpu(), "tokens": tokens[mine].int().cpu()}
-                    self.fresh.append({"example": example, **kept})
+                    logits = {"values": values[mine].cpu(), "tokens": tokens[mine].int().cpu()}
+                    self.fresh.append({"example": example, **logits})
         return {}
 
     def gradients(self, step: Step) -> None:

@@ -92,13 +92,15 @@ class EWC(Strategy):
         total = len(stage.examples)
         keys = pick(total, total if self.samples is None else self.samples, self.generator(stage, "examples"))
         examples = ((stage.collate([stage.examples[k]]), self.generator(stage, "labels", k)) for k in keys)
-        found = fisher(stage.model, stage.read, examples, labels=self.labels)
-        weights = {n: p.detach().clone() for n, p in stage.model.named_parameters() if n in found}
+        importance = fisher(stage.model, stage.read, examples, labels=self.labels)
+        weights = {n: p.detach().clone() for n, p in stage.model.named_parameters() if n in importance}
         if self.online and self.anchors:
             before = self.anchors[-1]["fisher"]
-            found = {n: f + self.gamma * before[n].to(f.device) if n in before else f for n, f in found.items()}
+            importance = {
+                n: f + self.gamma * before[n].to(f.device) if n in before else f for n, f in importance.items()
+            }
             self.anchors = []
-        self.anchors.append({"fisher": found, "weights": weights})
+        self.anchors.append({"fisher": importance, "weights": weights})
 
     def state_dict(self) -> dict[str, Any]:
         return {"anchors": self.anchors}

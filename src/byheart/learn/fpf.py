@@ -29,7 +29,7 @@ class FPF(Strategy):
     ----------
     modules: names of the modules to tune; empty finds the `count` most sensitive ones: those whose
         parameters moved most on average in the last stage.
-    count: 2 here. capacity: examples kept, 500 in the paper's middle setting.
+    count: 2 here. capacity: examples stored, 500 in the paper's middle setting.
     steps, rate, batch: of a burst: 100 steps of plain gradient descent at 0.05 on 32 examples here.
     every: optimizer steps between bursts during a stage; 0 for one at the end of each stage alone.
 
@@ -117,9 +117,9 @@ class FPF(Strategy):
             keys = pick(len(self.memory), self.batch, self.generator(stage, "batch", at, number))
             with torch.enable_grad():
                 read = stage.read(stage.model, stage.collate([self.memory.items[k] for k in keys]))
-                found = torch.autograd.grad(read.loss(), live, allow_unused=True)
+                gradients = torch.autograd.grad(read.loss(), live, allow_unused=True)
             with torch.no_grad():
-                for p, g in zip(live, found, strict=True):
+                for p, g in zip(live, gradients, strict=True):
                     if g is not None:
                         master(p).sub_((self.learning_rate * g).to(master(p).dtype))
                         if master(p) is not p:

@@ -17,19 +17,19 @@ class GEM(Strategy):
     """Takes the step nearest to the gradient that, to first order, raises no earlier task's loss.
 
     Every earlier stage keeps a few examples, and its gradient on them is one constraint; the nearest
-    step that meets all of them adds a little of each constraint's gradient, found in as many unknowns
-    as there are stages. All that is kept is read and differentiated at every step, which takes several
+    step that meets all of them adds a little of each constraint's gradient, a problem of as many
+    unknowns as there are stages. All stored examples are read and differentiated at every step, which takes several
     times plain fine-tuning's time and grows with the stages (bench/results/strategies.json);
     `examples` bounds it.
 
     g <- g + sum_k v_k g_k, v = argmin_{v >= gamma} 1/2 v' P v + q' v, P_kl = g_k . g_l, q_k = g_k . g
-    whenever some q_k < 0, with g_k the gradient of CE on the examples kept of stage k
+    whenever some q_k < 0, with g_k the gradient of CE on the examples stored of stage k
 
     Parameters
     ----------
-    capacity: examples kept of each stage, 256 in the paper's MNIST runs; 0 projects nothing.
+    capacity: examples stored of each stage, 256 in the paper's MNIST runs; 0 projects nothing.
     margin: gamma, 0.5 in the paper; above 0 it favours getting better at the earlier stages.
-    examples: how many of a stage's kept examples are read at each step; None (the paper's) for all.
+    examples: how many of a stage's stored examples are read at each step; None (the paper's) for all.
 
     Departs from the paper: a stage's examples are a uniform sample of it, drawn at its end, where the
     paper keeps the latest; gamma bounds v from below, as in the authors' code, where the text adds it.

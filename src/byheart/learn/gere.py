@@ -100,7 +100,7 @@ class GeRe(Strategy):
     @torch.no_grad()
     def _measure(self, stage: Stage) -> None:
         """Thresholds of every feature, and on which side of them the model now is at every position."""
-        found: list[Tensor] = []
+        features: list[Tensor] = []
         rows = self.source.examples
         with evaluating(stage.model) as model:
             for at in range(0, len(rows), stage.batch_size):
@@ -108,11 +108,11 @@ class GeRe(Strategy):
                 read = stage.read(model, stage.collate(part))
                 if read.hidden is None:
                     raise Conflict(f"{type(model).__name__} does not show its last features; use Replay instead")
-                found += [read.hidden[read.rows == row].float().cpu() for row in range(len(part))]
-        every = torch.cat(found)
+                features += [read.hidden[read.rows == row].float().cpu() for row in range(len(part))]
+        every = torch.cat(features)
         mean, spread = every.mean(0), every.std(0)
         self.low, self.high = mean - self.margin * spread, mean + self.margin * spread
-        self.thirds = [(f > self.low).to(torch.int8) + (f >= self.high).to(torch.int8) for f in found]
+        self.thirds = [(f > self.low).to(torch.int8) + (f >= self.high).to(torch.int8) for f in features]
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -56,9 +56,9 @@ class HFT(Strategy):
 
     def groups(self, model: nn.Module) -> dict[str, float]:
         frozen: dict[str, float] = {}
-        found = layers(model)
+        names_of_layers = layers(model)
         for kinds in (ATTENTION, FEEDFORWARD, ("norm",), ("other",)):
-            units = [_units(names, kinds) for names in found]
+            units = [_units(names, kinds) for names in names_of_layers]
             units = [u for u in units if u]
             quotas = [self.share * len(u) for u in units]
             extra = round(sum(q - int(q) for q in quotas))

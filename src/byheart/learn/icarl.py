@@ -21,7 +21,7 @@ class ICaRL(Strategy):
     """Learns new classes by one sigmoid per class, keeps old ones by distilling them, and keeps exemplars of all.
 
     Outputs that compete (softmax) are what favours the classes seen last; here each class has its own
-    yes or no, and what is said in the end is the class whose exemplars' mean feature is nearest, which
+    yes or no, and the prediction is the class whose exemplars' mean feature is nearest, which
     follows the features wherever training takes them.
 
     L = -sum_{y in the stage} [y = y_i] log g_y + [y /= y_i] log(1 - g_y)

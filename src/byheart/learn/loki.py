@@ -20,9 +20,9 @@ from byheart.kit.readout import Reader
 class LoKI(Strategy):
     """Trains only those rows of the feed-forward down-projections that old answers owe least to.
 
-    Feed-forward layers write what is known into the stream of features; which of their outputs an
-    answer owes its probability to is told by integrated gradients (knowledge vector attribution). The
-    others can be written to with little damage, in every layer alike.
+    Feed-forward layers write knowledge into the stream of features. Integrated gradients measure what each of their
+    outputs adds to an answer's probability (knowledge vector attribution). Rows of the outputs that add least can be
+    trained with little damage, in every layer alike.
 
     attribution_j = z_j (1 / m) sum_k dP(answer) / dz_j at (k / m) z, z the outputs of one down-projection;
     of every example the smallest `share` of each layer is noted, and the rows noted most often are trained
@@ -30,7 +30,7 @@ class LoKI(Strategy):
     Parameters
     ----------
     share: rows trained in each down-projection, 0.05 to 0.3 in the paper; 0 trains the whole model.
-    examples: what must be kept, with scored answers (50 questions for each subject of MMLU in the
+    examples: knowledge to preserve, with scored answers (50 questions for each subject of MMLU in the
         paper); None takes the earlier stages', and trains everything while there are none.
     samples: examples attributed at most, drawn at random. steps: m, 7.
     signed: take the lowest attributions, as the authors' code does, instead of the smallest.
@@ -88,7 +88,7 @@ class LoKI(Strategy):
         missing = sorted(set(self.rows) - {n for n, _ in stage.model.named_parameters()})
         if missing:
             raise BadInput(
-                f"{type(stage.model).__name__} has no {missing[0]}; give rows that `owed` found for this model"
+                f"{type(stage.model).__name__} has no {missing[0]}; give rows that `owed` returns for this model"
             )
         self.start = {n: stage.model.get_parameter(n).detach().clone() for n in self.rows}
 
@@ -106,16 +106,16 @@ class LoKI(Strategy):
         for name, rows in self.rows.items():
             grad = step.model.get_parameter(name).grad
             if grad is not None:
-                kept = grad[rows.to(grad.device)]
+                chosen_rows = grad[rows.to(grad.device)]
                 grad.zero_()
-                grad[rows.to(grad.device)] = kept
+                grad[rows.to(grad.device)] = chosen_rows
 
     def parameters(self, step: Step) -> None:
         for name, rows in self.rows.items():  # weight decay would move the other rows too
             master = step.master(step.model.get_parameter(name))
-            kept = master[rows.to(master.device)]
+            chosen_rows = master[rows.to(master.device)]
             master.copy_(self.start[name])
-            master[rows.to(master.device)] = kept
+            master[rows.to(master.device)] = chosen_rows
 
     def end(self, stage: Stage) -> None:
         self.rows, self.start = {}, {}
@@ -135,13 +135,13 @@ def owed(
     `signed`: as many in each down-projection, or, not `balanced`, wherever they are.
     """
     counts: dict[str, Tensor] = {}
-    for found in scores:
-        groups = [[n] for n in found] if balanced else [list(found)]
+    for of_example in scores:
+        groups = [[n] for n in of_example] if balanced else [list(of_example)]
         for names in groups:
-            joined = torch.cat([found[n] if signed else found[n].abs() for n in names], 1)
+            joined = torch.cat([of_example[n] if signed else of_example[n].abs() for n in names], 1)
             quota = max(1, int(share * joined.shape[1]))
             chosen = joined.argsort(dim=1, descending=most, stable=True)[:, :quota].flatten()
-            count = torch.bincount(chosen, minlength=joined.shape[1]).split([found[n].shape[1] for n in names])
+            count = torch.bincount(chosen, minlength=joined.shape[1]).split([of_example[n].shape[1] for n in names])
             counts |= {n: counts.get(n, 0) + c for n, c in zip(names, count, strict=True)}
     groups = [[n] for n in counts] if balanced else [list(counts)]
     rows: dict[str, Tensor] = {}
@@ -157,24 +157,24 @@ def owed(
 def attributions(model: nn.Module, inputs: dict[str, Tensor], steps: int = 7) -> dict[str, Tensor]:
     """What each output of each down-projection adds to the probability of the right answers: (B, D) by weight name.
 
-    Summed over the positions from which scored tokens are told.
+    Summed over the positions that predict scored tokens.
     """
     names = [n for group in layers(model) for n in group if unit(n)[1] == "down" and n.endswith("weight")]
     if not names:
-        raise BadInput(f"found no down-projections in {type(model).__name__}; leave LoKI out")
+        raise BadInput(f"{type(model).__name__} has no down-projections; leave LoKI out")
     reader = Reader(model)
-    told = torch.zeros_like(inputs["labels"], dtype=torch.bool)
-    told[:, :-1] = inputs["labels"][:, 1:] != IGNORE
-    found = {}
+    scored = torch.zeros_like(inputs["labels"], dtype=torch.bool)
+    scored[:, :-1] = inputs["labels"][:, 1:] != IGNORE
+    added = {}
     with evaluating(model):
         for name in names:
             module = model.get_submodule(name.rpartition(".")[0])
-            kept: list[Tensor] = []
+            outputs: list[Tensor] = []
             scale = 1.0
 
-            def put(module: Any, given: Any, z: Tensor, kept: list[Tensor] = kept) -> Tensor:
-                kept[:] = [z.detach(), (scale * z.detach()).requires_grad_()]  # noqa: B023
-                return kept[1]
+            def put(module: Any, given: Any, z: Tensor, outputs: list[Tensor] = outputs) -> Tensor:
+                outputs[:] = [z.detach(), (scale * z.detach()).requires_grad_()]  # noqa: B023
+                return outputs[1]
 
             total: Tensor | float = 0.0
             handle = module.register_forward_hook(put)
@@ -183,8 +183,8 @@ def attributions(model: nn.Module, inputs: dict[str, Tensor], steps: int = 7) ->
                     scale = k / steps
                     read = reader(inputs)
                     chance = read.logits.float().softmax(-1).gather(1, read.targets[:, None]).sum()
-                    total = total + torch.autograd.grad(chance, kept[1])[0].float()
+                    total = total + torch.autograd.grad(chance, outputs[1])[0].float()
             finally:
                 handle.remove()
-            found[name] = (kept[0].float() * total / steps * told[..., None]).sum(1).cpu()
-    return found
+            added[name] = (outputs[0].float() * total / steps * scored[..., None]).sum(1).cpu()
+    return added

@@ -28,7 +28,7 @@ class LoRA(Strategy):
     dropout: on the adapter's input.
 
     Departs from the paper: adapts all linear layers by default instead of the query and value
-    matrices (Biderman et al. found that to matter); merged after every stage, so that a next stage
+    matrices (which matters: Biderman et al.); merged after every stage, so that a next stage
     starts a new adapter on the merged weights.
 
     >>> import torch

@@ -105,9 +105,9 @@ class MementoNoMore(Strategy):
                 for p, e in zip(prompts, stage.examples, strict=True)
             ]
         self.plain, self.hinted = [], []
-        for prompt, example, (told, labels) in zip(prompts, stage.examples, answers, strict=True):
-            for rows, asked in ((self.plain, prompt), (self.hinted, self._insert(prompt, example))):
-                rows.append({"input_ids": asked + told, "labels": [IGNORE] * len(asked) + labels})
+        for prompt, example, (answer, labels) in zip(prompts, stage.examples, answers, strict=True):
+            for rows, question in ((self.plain, prompt), (self.hinted, self._insert(prompt, example))):
+                rows.append({"input_ids": question + answer, "labels": [IGNORE] * len(question) + labels})
         stage.pools["new"] = [*self.plain, *self.hinted]
         if self.weight:
             self.teacher = Teacher(replace(stage, examples=self.hinted, pools={"new": self.hinted}), ("new",))
@@ -145,8 +145,8 @@ class MementoNoMore(Strategy):
                 generator=self.generator(stage, "answers", start),
             )
             for key, row in zip(keys, rows, strict=True):
-                told = row if len(row) == self.length else [*row, *ends]
-                written[key] = told, told
+                answer = row if len(row) == self.length else [*row, *ends]
+                written[key] = answer, answer
         return written
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:

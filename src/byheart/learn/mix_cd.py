@@ -17,8 +17,8 @@ class MixCD(Strategy):
     """Rehearses old examples from the bins where most of those rehearsed turn out to have been broken.
 
     Rehearsing what is still right, or was never right, is wasted. Examples that the model had right
-    before the stage and has wrong now (collateral damage) are found without extra passes: the
-    rehearsed ones are read anyway, and tell how dense damage is among examples like them.
+    before the stage and has wrong now (collateral damage) are detected without extra
+    passes: the rehearsed examples are read anyway, and show how dense damage is among similar examples.
 
     P(example in bin k) proportional to alpha_k, alpha_k = (damaged_k + 1) / (seen_k + 2),
     both counts of rehearsed examples, decayed once per micro-step

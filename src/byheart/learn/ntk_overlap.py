@@ -27,7 +27,7 @@ class OGD(Strategy):
 
     Parameters
     ----------
-    directions: kept for each stage, 100 in the paper; 0 projects nothing.
+    directions: stored for each stage, 100 in the paper; 0 projects nothing.
     samples: examples that the leading directions are taken from (3000 in the paper); 0 keeps the gradients
         of `directions` random examples as they are, which is OGD.
 
@@ -95,13 +95,13 @@ class OGD(Strategy):
             return
         count = max(self.samples, self.directions)
         keys = pick(len(stage.examples), count, self.generator(stage, "examples"))
-        found = output_gradients(stage, keys)
+        directions = output_gradients(stage, keys)
         if self.samples:
-            found = torch.linalg.svd(found, full_matrices=False).Vh[: self.directions]
+            directions = torch.linalg.svd(directions, full_matrices=False).Vh[: self.directions]
         if len(self.basis):
-            known = self.basis.to(found.device)
-            found = torch.cat([known, found - (found @ known.T) @ known])
-        self.basis = _orthonormal(found)
+            known = self.basis.to(directions.device)
+            directions = torch.cat([known, directions - (directions @ known.T) @ known])
+        self.basis = _orthonormal(directions)
 
     def state_dict(self) -> dict[str, Any]:
         return {"basis": self.basis}
@@ -118,8 +118,8 @@ def output_gradients(stage: Stage, keys: list[int]) -> Tensor:
     for k in keys:
         read = stage.read(stage.model, stage.collate([stage.examples[k]]))
         logit = read.logits.gather(1, read.targets[:, None]).sum()
-        found = dict(zip(map(id, live), torch.autograd.grad(logit, live, allow_unused=True), strict=True))
-        parts = [found.get(id(p)) for p in parameters]
+        gradients = dict(zip(map(id, live), torch.autograd.grad(logit, live, allow_unused=True), strict=True))
+        parts = [gradients.get(id(p)) for p in parameters]
         rows.append(
             torch.cat(
                 [
@@ -134,5 +134,5 @@ def output_gradients(stage: Stage, keys: list[int]) -> Tensor:
 def _orthonormal(rows: Tensor) -> Tensor:
     """An orthonormal basis of the rows' span, in rows; directions that are all but dependent are left out."""
     triangle = torch.linalg.qr(rows.double().T)
-    kept = triangle.R.diagonal().abs() > 1e-5 * triangle.R.diagonal().abs().max()
-    return triangle.Q[:, kept].T.float().contiguous()
+    independent = triangle.R.diagonal().abs() > 1e-5 * triangle.R.diagonal().abs().max()
+    return triangle.Q[:, independent].T.float().contiguous()

@@ -100,10 +100,10 @@ class RecallMerging(Strategy):
         newest = _representations(stage, model, tops, examples)
         other = copy.deepcopy(model)
         self.likeness = []
-        for kept in self._merged():
-            _put(dict(other.named_parameters()), kept)
-            found = _representations(stage, other, tops, examples)
-            self.likeness.append([alike(r, n, self.width) for r, n in zip(found, newest, strict=True)])
+        for merged in self._merged():
+            _put(dict(other.named_parameters()), merged)
+            features = _representations(stage, other, tops, examples)
+            self.likeness.append([alike(r, n, self.width) for r, n in zip(features, newest, strict=True)])
         table = torch.tensor(self.likeness).softmax(0)  # (models, layers)
         self.weights = table.T.tolist()
         for names, weights in zip(groups, self.weights, strict=True):
@@ -145,23 +145,23 @@ def alike(left: Tensor, right: Tensor, width: float) -> float:
 
 def centres(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Centres of `count` clusters of points (N, D): k-means from random points on."""
-    found = points[pick(len(points), count, generator)]
+    means = points[pick(len(points), count, generator)]
     for _ in range(ROUNDS):
-        nearest = torch.cdist(points, found).argmin(1)
+        nearest = torch.cdist(points, means).argmin(1)
         moved = torch.stack(
-            [points[nearest == c].mean(0) if (nearest == c).any() else found[c] for c in range(len(found))]
+            [points[nearest == c].mean(0) if (nearest == c).any() else means[c] for c in range(len(means))]
         )
-        if torch.equal(moved, found):
+        if torch.equal(moved, means):
             break
-        found = moved
-    return found
+        means = moved
+    return means
 
 
 def _layers(model: nn.Module) -> tuple[list[list[str]], list[str]]:
     """Parameter names to merge alike, and the module whose output stands for each, from the bottom up."""
     groups = layers(model)
     if not groups:
-        raise BadInput(f"found no layers in {type(model).__name__}; use a model with more than one module")
+        raise BadInput(f"{type(model).__name__} has no layers; use a model with more than one module")
     order = [n for n, _ in model.named_parameters()]
     within = {n: i for i, names in enumerate(groups) for n in names}
     tops = [_top(names) for names in groups]

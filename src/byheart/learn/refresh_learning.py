@@ -78,10 +78,10 @@ class RefreshLearning(Strategy):
             if not scored:
                 return
             loss = torch.stack([r.loss() * len(r.targets) for r in reads]).sum() / scored
-            found = torch.autograd.grad(loss, list(live.values()), allow_unused=True)
+            gradients = torch.autograd.grad(loss, list(live.values()), allow_unused=True)
         draw = self.generator(stage, "noise", number)
         with torch.no_grad():
-            for (name, p), g in zip(live.items(), found, strict=True):
+            for (name, p), g in zip(live.items(), gradients, strict=True):
                 change = torch.randn(p.shape, generator=draw).to(p.device).mul_(self.noise)
                 if g is not None and (size := _norm(g)) > 0:
                     change.add_(g, alpha=_norm(p) / size)

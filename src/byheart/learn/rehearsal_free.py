@@ -104,7 +104,7 @@ class RehearsalFree(Strategy):
     def terms(self, step: Step) -> dict[str, Tensor]:
         if self.teacher is None:
             return {}
-        found: dict[str, Tensor] = {}
+        terms: dict[str, Tensor] = {}
         if self.features:
             parts = []
             for batch, read in step.of("new"):
@@ -113,7 +113,7 @@ class RehearsalFree(Strategy):
                     before = features(self.teacher, step.stage.read, batch.inputs, then)
                 now = features(step.model, step.stage.read, batch.inputs, read)
                 parts.append((now - before).square().mean(-1).sum())
-            found["features"] = self.features * step.mean(torch.stack(parts).sum(), "new")
+            terms["features"] = self.features * step.mean(torch.stack(parts).sum(), "new")
         held = []
         for name, p in self._below(step.model).items():
             off = (p - self.start[name]).square()
@@ -121,7 +121,7 @@ class RehearsalFree(Strategy):
                 held.append(self.l2 * off.sum())
             if name in self.fisher:
                 held.append(self.ewc * (self.fisher[name].to(p.device) * off).sum())
-        return found | ({"held": torch.stack(held).sum()} if held else {})
+        return terms | ({"held": torch.stack(held).sum()} if held else {})
 
     def _below(self, model: nn.Module) -> dict[str, Tensor]:
         above = head_names(model) if self.l2 or self.ewc else []

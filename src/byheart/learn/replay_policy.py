@@ -157,7 +157,7 @@ def learn(
     a probability that falls in a straight line from `explore[0]` to `explore[1]` over a `fraction` of the
     episodes, any. Each step is stored among the last `capacity`, and followed by so many `updates` on batches of
     stored steps. Q_old is a copy that is renewed every `renew` updates. With `decay` the rate falls to 0 in
-    a straight line. A course is asked for the same schedule many times and had better remember its answers.
+    a straight line. The same schedule is requested many times, so a course should cache its answers.
 
     >>> likes = lambda schedule: [0.5, 0.5, *(row[0] for row in schedule[1:])][: len(schedule) + 1]
     >>> generator = torch.Generator().manual_seed(0)

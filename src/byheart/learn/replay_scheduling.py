@@ -157,7 +157,7 @@ def search(
         return int(torch.randint(count, (1,), generator=generator))
 
     root = Node((), list(options[0]))
-    found: tuple[Schedule, float] = ((), -math.inf)
+    best: tuple[Schedule, float] = ((), -math.inf)
     for _ in range(iterations):
         path = [root]
         while not path[-1].untried and path[-1].children:
@@ -175,6 +175,6 @@ def search(
         value = reward(schedule)
         for node in path:
             node.best, node.visits = max(node.best, value), node.visits + 1
-        if value > found[1]:
-            found = (schedule, value)
-    return found
+        if value > best[1]:
+            best = (schedule, value)
+    return best

@@ -67,8 +67,8 @@ class RoteLearning(Strategy):
         facts = [str(e["fact"]) if "fact" in e else str(i) for i, e in enumerate(stage.examples)]
         names = list(dict.fromkeys(facts))
         count = max(1, round(self.few * len(names)))
-        kept = {names[i] for i in pick(len(names), count, self.generator(stage, "few"))}
-        return [i for i, f in enumerate(facts) if f in kept]
+        chosen = {names[i] for i in pick(len(names), count, self.generator(stage, "few"))}
+        return [i for i, f in enumerate(facts) if f in chosen]
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         few = self.chosen(stage) if self.few < 1 else []

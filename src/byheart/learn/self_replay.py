@@ -18,7 +18,7 @@ class SelfReplay(Strategy):
 
     Text sampled at temperature 1 follows the model's own distribution, so keeping its likelihood
     there (or, with `KL(replace=True)`, the whole distribution) keeps the model where it was without
-    any corpus. The text is drawn once and kept in the state: later stages rehearse the first model.
+    any corpus. The text is drawn once and stored in the state: later stages rehearse the first model.
 
     x ~ p_0, L = CE(new) + CE(x)
 

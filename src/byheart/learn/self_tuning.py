@@ -32,9 +32,9 @@ KEYWORDS = 4
 class SelfTuning(Strategy):
     """Trains on older documents with tasks made from them and with questions about them, then on the new ones.
 
-    A document that was only read is hard to recall when asked about. Whoever has practised on other
-    documents to retell, complete and question what was read, and knows how such documents are asked about,
-    later stores what is read so that questions find it.
+    A document that was only read is hard to recall when questioned. A model that has practised on other
+    documents to retell, complete and question them, and knows the questions about such documents,
+    later stores what it reads so that questions retrieve it.
 
     first:  L = CE(old documents) + CE(tasks made from them) + CE(questions about them)
     second: L = CE(new documents) + CE(questions about the old);    third: L = CE(new documents)
@@ -110,8 +110,8 @@ class SelfTuning(Strategy):
 
     def begin(self, stage: Stage) -> None:
         self.done = 0
-        documents = [e for e in stage.old if _told(e)] if self.documents is None else list(self.documents)
-        questions = [e for e in stage.old if not _told(e)] if self.questions is None else list(self.questions)
+        documents = [e for e in stage.old if _is_document(e)] if self.documents is None else list(self.documents)
+        questions = [e for e in stage.old if not _is_document(e)] if self.questions is None else list(self.questions)
         new = list(stage.examples)
         more = new + self.teach(new, self.also, self.generator(stage, "also"))
         practised = documents + self.teach(documents, self.tasks, self.generator(stage, "tasks")) + questions
@@ -236,7 +236,7 @@ def _texts(documents: Sequence[dict[str, Any]], stops: frozenset[int]) -> Iterat
         yield _Text(lead, title, body, tail, _sentences(body, stops), entities)
 
 
-def _told(example: dict[str, Any]) -> bool:
+def _is_document(example: dict[str, Any]) -> bool:
     """Whether most of an example is scored: a document rather than a question with its answer."""
     labels = example.get("labels", example["input_ids"])
     return 2 * sum(y != IGNORE for y in labels) > len(labels)

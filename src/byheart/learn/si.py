@@ -88,7 +88,7 @@ class SI(Strategy):
     @torch.no_grad()
     def parameters(self, step: Step) -> None:
         live = _live(step.model) if self.before else {}
-        for name, (gradient, weights) in self.before.items():  # kept as room for the next step's
+        for name, (gradient, weights) in self.before.items():  # reused as room for the next step's
             moved = weights.sub_(step.master(live[name])).neg_()
             self.earned[name] = self.earned[name].to(moved.device).addcmul_(gradient, moved, value=-1)
 

@@ -103,9 +103,9 @@ class SiATL(Strategy):
             return {}
         parts = []
         for batch, read in step.of("new"):
-            told = _told(batch.inputs)
-            if told is not None and len(read.targets):
-                parts.append(step.stage.read(self.language, told).loss() * len(read.targets))
+            texts = _as_texts(batch.inputs)
+            if texts is not None and len(read.targets):
+                parts.append(step.stage.read(self.language, texts).loss() * len(read.targets))
         return {"siatl": gamma * step.mean(torch.stack(parts).sum(), "new")} if parts else {}
 
     def gradients(self, step: Step) -> None:
@@ -130,7 +130,7 @@ def _epoch(step: Step) -> int:
     return 1 + step.index * step.micro // per_epoch
 
 
-def _told(inputs: dict[str, Tensor]) -> dict[str, Tensor] | None:
+def _as_texts(inputs: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """The texts of a batch with every token as a target that is none yet; None when there is no such token."""
     if "input_ids" not in inputs:
         return None

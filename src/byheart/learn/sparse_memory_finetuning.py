@@ -85,9 +85,7 @@ class SparseMemory(Strategy):
         self.end(stage)
         self.memories = memories(stage.model)
         if not self.memories:
-            raise BadInput(
-                f"found no memory in {type(stage.model).__name__}; install nets.product_keys or leave it out"
-            )
+            raise BadInput(f"{type(stage.model).__name__} has no memory; install nets.product_keys or leave it out")
         for name, module in self.memories.items():
             self.handles.append(module.register_forward_hook(lambda m, x, y, n=name: self._read(n, m, x[0])))
         self._survey(stage)
@@ -98,8 +96,8 @@ class SparseMemory(Strategy):
             return
         values = self._values(name, module)
         at = module.slots if hasattr(module, "slots") else x.detach().abs().topk(min(self.top, len(values)), -1).indices
-        found = torch.bincount(torch.as_tensor(at).flatten(), minlength=len(values)).cpu()
-        self.reads[name] = self.reads.get(name, 0) + found
+        counts = torch.bincount(torch.as_tensor(at).flatten(), minlength=len(values)).cpu()
+        self.reads[name] = self.reads.get(name, 0) + counts
 
     @staticmethod
     def _values(name: str, module: Any) -> Tensor:
@@ -118,8 +116,8 @@ class SparseMemory(Strategy):
                 keys = pick(len(pool), stage.batch_size, self.generator(stage, "background", b))
                 self.reads = {}
                 stage.read(model, stage.collate([pool[k] for k in keys]))
-                for name, found in self.reads.items():
-                    self.common[name] += found > 0
+                for name, counts in self.reads.items():
+                    self.common[name] += counts > 0
         self.training, self.reads = True, {}
 
     def scores(self, name: str) -> Tensor:
@@ -162,5 +160,5 @@ class SparseMemory(Strategy):
 
 def memories(model: nn.Module) -> dict[str, nn.Module]:
     """The memory layers of a model by name, or else the down-projections of its feed-forward blocks."""
-    found = {n: m for n, m in model.named_modules() if hasattr(m, "values") and hasattr(m, "slots")}
-    return found or {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear) and unit(n) == (n, "down")}
+    layers = {n: m for n, m in model.named_modules() if hasattr(m, "values") and hasattr(m, "slots")}
+    return layers or {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear) and unit(n) == (n, "down")}

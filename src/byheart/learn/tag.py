@@ -19,7 +19,7 @@ class TAG(Strategy):
 
     Squared gradients are large where a stage's loss is sensitive. A stage that pulled the other way has its
     squared gradients count for much, so weights that it needs move little; one that pulled the same way
-    counts for little, so what it shares with the new one is learned fast. No example is kept.
+    counts for little, so what it shares with the new one is learned fast. No example is stored.
 
     theta <- theta - eta g / (sqrt(sum_{s <= t} alpha_s V_s) + eps), alpha_s = exp(-b cos(M_t, M_s)), alpha_t = exp(-b)
     M_t <- beta_1 M_t + (1 - beta_1) g, V_t <- beta_2 V_t + (1 - beta_2) g^2, both from zero in stage t

@@ -54,5 +54,5 @@ class Selective(Strategy):
         kinds = _PARTS[self.part]
         trained = {n for group in layers(model) for n in group if unit(n)[1] in kinds}
         if not trained:
-            raise BadInput(f"found no {self.part} matrices in {type(model).__name__}; try part='all' or LoRA")
+            raise BadInput(f"{type(model).__name__} has no {self.part} matrices; try part='all' or LoRA")
         return {n: 0.0 for n, _ in model.named_parameters() if n not in trained}

@@ -27,7 +27,7 @@ class UER(Strategy):
     Parameters
     ----------
     scale: gamma, 10 here; 0 trains new examples by the plain logits too, which is experience replay.
-    capacity: examples kept. ratio: replayed examples per new example, 1 in the paper.
+    capacity: examples stored. ratio: replayed examples per new example, 1 in the paper.
     norm: replay by norm and angle; without it by the angle alone, as cosine classifiers do.
 
     Departs from the paper: the output layer keeps its bias, which only replayed examples train; what an

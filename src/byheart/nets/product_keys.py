@@ -15,7 +15,7 @@ from byheart.kit.modes import drawing
 class ProductKeyMemory(nn.Module):
     """`side` squared slots, of which every head of every token reads the `top` that match its query best.
 
-    A slot's key is a pair of half keys, so that the best of all pairs are found among the best `top` halves
+    A slot's key is a pair of half keys, so the best of all pairs are among the best `top` halves
     of each kind: y = sum_i softmax(q k_i) v_i over the chosen slots, out = W2 (y * silu(W1 x)). Takes and
     gives (..., width), like the feed-forward block it stands in for; drawn from `seed`.
 
@@ -50,11 +50,11 @@ class ProductKeyMemory(nn.Module):
         best, at = scores.topk(self.top, -1)  # (..., 2, heads, top)
         pairs = best[..., 0, :, :, None] + best[..., 1, :, None, :]
         places = at[..., 0, :, :, None] * self.side + at[..., 1, :, None, :]
-        found, chosen = pairs.flatten(-2).topk(self.top, -1)
+        scores, chosen = pairs.flatten(-2).topk(self.top, -1)
         self.slots = places.flatten(-2).gather(-1, chosen).detach()
-        weights = found.softmax(-1)
-        told = (weights[..., None] * F.embedding(self.slots, self.values)).sum((-2, -3))
-        return self.out(told * F.silu(self.gate(x)))
+        weights = scores.softmax(-1)
+        read = (weights[..., None] * F.embedding(self.slots, self.values)).sum((-2, -3))
+        return self.out(read * F.silu(self.gate(x)))
 
 
 def install(model: Any, layer: int, **settings: Any) -> Any:

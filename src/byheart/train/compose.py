@@ -93,7 +93,7 @@ class Strategies(Strategy):
         return factor
 
     def finished(self, step: Step) -> bool:
-        answers = [part.finished(step) for part in self.parts]  # every part is asked
+        answers = [part.finished(step) for part in self.parts]  # no short-circuit: every part sees the step
         return any(answers)
 
     def keys(self) -> list[str]:
@@ -111,10 +111,10 @@ class Strategies(Strategy):
         whose state is missing, and for a state of a part that keeps none.
         """
         saved = {}
-        for position, name, kept in _states(state):
+        for position, name, saved_state in _states(state):
             part = self.parts[position] if position < len(self.parts) else None
             name = part.label() if part is not None and name in _names(part) else name
-            saved[f"{position} {name}"] = kept
+            saved[f"{position} {name}"] = saved_state
         keys = self.keys()
         more, missing = [k for k in saved if k not in keys], [k for k in keys if k not in saved]
         if more or missing:
@@ -128,11 +128,11 @@ class Strategies(Strategy):
             part.load_state_dict(saved[key])
 
     def carry(self, state: dict[str, Any], *, only: str = "") -> None:
-        """Give parts what those of the same name kept in another composition, the n-th of a name what the n-th kept.
+        """Give parts the states that parts of the same name had in another composition, the n-th of a name to the n-th.
 
         With `only`, a label, just the parts of that label. A part that the other composition had not stays as it is.
         """
-        saved = {position: (name, kept) for position, name, kept in _states(state)}
+        saved = {position: (name, saved_state) for position, name, saved_state in _states(state)}
         for part in self.parts:
             at = next((n for n, (name, _) in saved.items() if name in _names(part)), None)
             if at is not None and only in ("", part.label()):
@@ -151,5 +151,5 @@ def _states(state: dict[str, Any]) -> list[tuple[int, str, dict[str, Any]]]:
     """
     if "parts" in state:
         return [(n, p["name"], p["state"]) for n, p in enumerate(state["parts"])]
-    keyed = [(*key.split(" ", 1), kept) for key, kept in state.items()]
-    return sorted(((int(position), name, kept) for position, name, kept in keyed), key=lambda row: row[0])
+    keyed = [(*key.split(" ", 1), saved_state) for key, saved_state in state.items()]
+    return sorted(((int(position), name, saved_state) for position, name, saved_state in keyed), key=lambda row: row[0])

@@ -55,7 +55,7 @@ class Settings:
     seed: of the order of examples, dropout, and everything strategies draw.
     share: read what the rows of a batch begin with alike once (see `kit.tree`).
     pack: fill rows of `max_length` with whole examples. bucket: batch examples of like length.
-    max_length: tokens kept of an example.
+    max_length: tokens of an example; the rest is cut.
     precision: "as-is" trains in the model's own type (low-precision weights get float32 masters);
         "autocast" keeps float32 weights and computes in bfloat16.
     save_every: seconds between checkpoints (0: after each step), when a folder is given; longer where writing them
@@ -367,9 +367,9 @@ def _resume(home: Path, model: nn.Module, optimizer: MasterAdamW, strategy: Stra
 
 def _moving(model: nn.Module) -> dict[str, Tensor]:
     """Everything training may change: trainable parameters and buffers that are saved."""
-    kept = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
     saved = set(model.state_dict())
-    return kept | {n: b for n, b in model.named_buffers() if n in saved}
+    return parameters | {n: b for n, b in model.named_buffers() if n in saved}
 
 
 def stages(

@@ -1,7 +1,7 @@
 """What names a piece of training: a fingerprint of the model's weights, the examples, the strategies and the settings.
 
 A checkpoint carries it, so that no run goes on from the checkpoint of another; `memory.learn` names its work folder by
-it, so that a killed lesson is found again.
+it, so that it finds a killed lesson again.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def fingerprint(
     >>> slow == fast, fast == fingerprint(model, examples, (), Settings(lr=1e-3, save_every=0.0))
     (False, True)
     """
-    told = {k: v for k, v in vars(settings).items() if k not in _WITHOUT_EFFECT}
-    return _Digest().add([model, list(examples), strategies, told, more]).code.hexdigest()[:20]
+    effective = {k: v for k, v in vars(settings).items() if k not in _WITHOUT_EFFECT}
+    return _Digest().add([model, list(examples), strategies, effective, more]).code.hexdigest()[:20]
 
 
 def mark(checkpoint: Path, work: str) -> None:

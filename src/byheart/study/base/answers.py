@@ -1,4 +1,4 @@
-"""How many answers a language model gets right, word for word."""
+"""Shares of answers that a language model gets right, token by token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from byheart.train.stream import collate
 
 @torch.no_grad()
 def given(model: nn.Module, examples: Sequence[dict[str, Any]], batch: int = 256) -> list[tuple[list[int], list[int]]]:
-    """The likeliest token and the right one at every scored position of each example."""
+    """For each example, the likeliest tokens and the right tokens at its scored positions."""
     device = next(model.parameters()).device
     reader = Reader(model)
     order = sorted(range(len(examples)), key=lambda i: len(examples[i]["input_ids"]))
@@ -32,12 +32,12 @@ def given(model: nn.Module, examples: Sequence[dict[str, Any]], batch: int = 256
 
 
 def exact(model: nn.Module, examples: Sequence[dict[str, Any]]) -> float:
-    """Share of examples whose scored positions are all right: those that greedy decoding answers exactly."""
-    found = given(model, examples)
-    return sum(said == right for said, right in found) / max(len(found), 1)
+    """Share of examples whose scored positions are all right, which are those that greedy decoding answers exactly."""
+    answers = given(model, examples)
+    return sum(predicted == right for predicted, right in answers) / max(len(answers), 1)
 
 
 def first(model: nn.Module, examples: Sequence[dict[str, Any]]) -> float:
     """Share of examples whose first scored position is right."""
-    found = given(model, examples)
-    return sum(said[:1] == right[:1] for said, right in found) / max(len(found), 1)
+    answers = given(model, examples)
+    return sum(predicted[:1] == right[:1] for predicted, right in answers) / max(len(answers), 1)

@@ -1,4 +1,4 @@
-"""A long dialogue in a store of its own, asked through the retrievers: what studies of text memory start from."""
+"""A long dialogue in a store of its own, which studies of text memory search with their retrievers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TUNING = 2
 class Conversation:
     """The dialogue of a seed, its turns as engrams `t0`, `t1`, ... with MiniLM's vectors.
 
-    Of a public set, seeds of 100 and more give one of the first two dialogues, to choose settings on; others one of
-    the rest in turn. Without `data` the dialogue is invented and the vectors are those of hashed words. An `embedder`
-    given is used instead, so that conversations share one.
+    With `data`, a public set, seeds of 100 and more give one of its first two dialogues, on which settings are chosen.
+    Other seeds give the rest in turn. Without `data` the dialogue is invented and the vectors are those of hashed
+    words. Pass an `embedder` to share it between conversations.
 
-    >>> with Conversation(None, seed=0) as told:
-    ...     len(told.store.all()) == len(told.dialogue.turns)
+    >>> with Conversation(None, seed=0) as conversation:
+    ...     len(conversation.store.all()) == len(conversation.dialogue.turns)
     True
     """
 
@@ -59,13 +59,13 @@ class Conversation:
         self._folder.cleanup()
 
     def wanted(self, probe: Probe) -> tuple[str, ...]:
-        """The engrams of the turns that hold the answer."""
+        """Identifiers of the engrams whose turns hold the answer."""
         return tuple(dict.fromkeys(self.ids[t] for t in probe.turns))
 
     def sessions(self, ranked: Callable[[str], Sequence[str]], k: int) -> dict[str, float]:
-        """Means over all questions of the sessions that `ranked` gives for each, best first, up to the k-th."""
-        found = [(ranked(p.text), p.sessions) for p in self.dialogue.probes if p.sessions]
-        return {name: fmean(measure(got, wanted, k) for got, wanted in found) for name, measure in MEASURES.items()}
+        """Recall and NDCG of the first `k` sessions that `ranked` gives for a question, means over the questions."""
+        rankings = [(ranked(p.text), p.sessions) for p in self.dialogue.probes if p.sessions]
+        return {name: fmean(measure(got, wanted, k) for got, wanted in rankings) for name, measure in MEASURES.items()}
 
 
 MEASURES: Mapping[str, Callable[[Sequence[str], Sequence[str], int], float]] = {

@@ -1,4 +1,4 @@
-"""A tiny language model that knows a world of people: what studies of forgetting start from."""
+"""A tiny language model trained on a world of people, from which studies of forgetting start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTRIBUTES = ("town", "job", "dish", "colour")
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """How much the model of a study learns before the study starts: see `known`."""
+    """People and training steps of a study's model before the study starts. See `known`."""
 
     people: int
     strangers: int
@@ -34,9 +34,9 @@ class Preparation:
 
 @dataclass
 class Known:
-    """A world, its words (those of all skills among them) and a model that was trained on biographies.
+    """A world, its vocabulary (which includes the words of all skills) and a model trained on biographies.
 
-    Of `people` everybody has been read about; `strangers` more are in the world and in no biography.
+    The model has read biographies of the first `people` people. It has read nothing about the last `strangers`.
     """
 
     world: Biographies
@@ -45,10 +45,10 @@ class Known:
     people: int
     strangers: int
 
-    def asked(
+    def questions(
         self, people: Iterable[int], wordings: int = 4, attributes: Sequence[str] | None = None
     ) -> list[dict[str, Any]]:
-        """Questions and answers about these people, every attribute in this many wordings; `"about"` names it."""
+        """Questions with answers about these people, each attribute in `wordings` wordings; `"about"` names it."""
         return [
             {**self.words.pair(self.world.question(i, a, n), self.world.value(i, a)), "about": a}
             for i in people
@@ -56,34 +56,34 @@ class Known:
             for n in range(wordings)
         ]
 
-    def told(self, people: Iterable[int], copies: int = 1, first: int = 0) -> list[dict[str, Any]]:
-        """Biographies of these people, in so many copies of different order and wording."""
+    def biographies(self, people: Iterable[int], copies: int = 1, first: int = 0) -> list[dict[str, Any]]:
+        """Biographies of these people, `copies` for each, which differ in order and wording."""
         return [self.words.text(self.world.biography(i, c)) for i in people for c in range(first, first + copies)]
 
     @property
     def half(self) -> int:
-        """Half of the known people: questions about the first half are trained on, about the others held out."""
+        """Half the number of known people. Questions about the first half are trained, about the second held out."""
         return self.people // 2
 
     @property
     def trained(self) -> list[dict[str, Any]]:
         """Questions about the first half of the people, in all wordings."""
-        return self.asked(range(self.half))
+        return self.questions(range(self.half))
 
     @property
     def held_out(self) -> list[dict[str, Any]]:
         """Questions about the second half of the people, in two wordings."""
-        return self.asked(range(self.half, self.people), 2)
+        return self.questions(range(self.half, self.people), 2)
 
     @property
     def new(self) -> list[dict[str, Any]]:
         """Questions about all strangers, in all wordings."""
-        return self.asked(range(self.people, self.people + self.strangers))
+        return self.questions(range(self.people, self.people + self.strangers))
 
     def groups(self, count: int) -> list[Task]:
-        """The strangers in so many equal groups, as tasks: questions about them, all wordings, to learn and to hold."""
+        """The strangers in `count` equal groups, as tasks. A task trains and tests on the same questions."""
         each = self.strangers // count
-        rows = [self.asked(range(self.people + t * each, self.people + (t + 1) * each)) for t in range(count)]
+        rows = [self.questions(range(self.people + t * each, self.people + (t + 1) * each)) for t in range(count)]
         return [Task(f"strangers {t}", r, r) for t, r in enumerate(rows)]
 
     def knowledge(self, model: nn.Module) -> float:
@@ -93,7 +93,7 @@ class Known:
     def taught(
         self, rows: Sequence[dict[str, Any]], settings: Settings, *guards: Strategy, old: Sequence[dict[str, Any]] = ()
     ) -> nn.Module:
-        """A copy of the model, trained on rows as the second stage after `old`."""
+        """A copy of the model, trained on `rows` as the second stage after `old`."""
         model = copy.deepcopy(self.model)
         train(model, rows, guards, settings, index=1, old=old)
         return model
@@ -113,9 +113,10 @@ def known(
     extra: Sequence[str] = (),
     memory: int = 0,
 ) -> Known:
-    """Train a model on biographies of all people (`steps`), then to answer about half of them (`answers`).
+    """Train a model on biographies of all people for `steps`, then on questions about half of them for `answers` steps.
 
-    With `memory`, the feed-forward block of the middle layer is a memory of that many half keys a side.
+    With `memory`, a product-key memory with that many half keys on each side replaces the feed-forward block of the
+    middle layer.
     """
     world = Biographies(people + strangers, seed=seed, attributes=attributes)
     words = world.vocabulary(tuple(dict.fromkeys((*WORDS, *extra))))
@@ -124,13 +125,13 @@ def known(
         product_keys.install(model, layers // 2, side=memory, seed=seed)
     out = Known(world, words, model, people, strangers)
     reading = Settings(lr=3e-3, steps=steps, batch_size=16, schedule="cosine", warmup=0.05, seed=seed)
-    train(model, out.told(range(people), copies), (), reading)
+    train(model, out.biographies(range(people), copies), (), reading)
     if answers:
         train(model, out.trained, (), Settings(lr=3e-4, steps=answers, batch_size=32, seed=seed))
     return out
 
 
 def prepared(size: Preparation, *, seed: int, **more: Any) -> Known:
-    """`known` of a study's size; `more` are other settings of it, or the same ones changed."""
+    """`known` with the amounts of a study's size. `more` adds settings or overrides these."""
     amounts = {f.name: getattr(size, f.name) for f in fields(Preparation)}
     return known(**{**amounts, "seed": seed, **more})

@@ -1,4 +1,4 @@
-"""A pretrained model, what it knows and facts that it cannot know: what studies of the damage of tuning start from."""
+"""A pretrained model and facts that it cannot know, from which studies of the damage of tuning start."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from byheart.world.stream.task import Task
 
 @dataclass
 class Pretrained:
-    """A language model as it came. What it knows is measured by the exam's general texts and quiz."""
+    """An untuned language model. The exam's general texts and quiz measure what it knows."""
 
     lm: LanguageModel
 
     def copy(self) -> nn.Module:
-        """The model as it came, to tune."""
+        """A copy of the untuned model, to tune."""
         return copy.deepcopy(self.lm.model)
 
     def facts(self, groups: int, each: int, seed: int) -> list[Task]:
-        """Groups of `each` new people, ten facts a person: to learn word for word, and the same to be asked."""
+        """`groups` tasks of `each` new people, ten facts a person. A task trains and tests on the same questions."""
         made = people(groups * each, seed=seed)
         out = []
         for n in range(groups):
-            told = [f for person in made[n * each : (n + 1) * each] for f in person]
-            rows = [self.lm.example(ask(f.question), f.answer) for f in told]
+            facts = [f for person in made[n * each : (n + 1) * each] for f in person]
+            rows = [self.lm.example(ask(f.question), f.answer) for f in facts]
             out.append(Task(f"people {n}", rows, rows))
         return out
 
@@ -45,7 +45,7 @@ class Pretrained:
         return general.mean_loss(general.loss(self._as(model)))
 
     def quiz(self, model: nn.Module) -> float:
-        """Share of the quiz of common knowledge that is answered."""
+        """Share of the quiz of common knowledge that the model answers right."""
         return fmean(r.value for r in general.common(self._as(model)))
 
     def _as(self, model: nn.Module) -> LanguageModel:
@@ -54,7 +54,11 @@ class Pretrained:
 
 @dataclass
 class Tuned:
-    """What tuning on tasks in a row did: accuracy on each task once learned and at the end, and what it cost."""
+    """Results of tuning on tasks in a row.
+
+    `learned` is the accuracy on a task right after its training, `held` that at the end, both means over tasks. `loss`
+    is in nats per token of general texts, `quiz` the share of the quiz answered right.
+    """
 
     model: nn.Module
     learned: float

@@ -1,4 +1,4 @@
-"""Questions about people who do not exist, passages to answer them from, and a language model that reads."""
+"""Questions about invented people, passages that hold the answers, and a language model that reads them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from byheart.world.facts.people import people
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question, its answer, and passages of which the first holds it; the others tell the like of other people."""
+class Question:
+    """A question, its answer and passages. The first passage holds the answer, the others are about other people."""
 
     question: str
     answer: str
     hits: tuple[Hit, ...]
 
 
-def asked(count: int, *, passages: int, facts: int = 4, seed: int = 0) -> list[Asked]:
-    """So many questions about different people, each with passages of so many facts, the right one first.
+def questions(count: int, *, passages: int, facts: int = 4, seed: int = 0) -> list[Question]:
+    """`count` questions about different people, each with passages of `facts` facts, the right passage first.
 
-    >>> one = asked(3, passages=4, seed=1)[0]
-    >>> len(one.hits), one.answer in one.hits[0].text, any(one.answer in h.text for h in one.hits[1:])
+    >>> question = questions(3, passages=4, seed=1)[0]
+    >>> hits, answer = question.hits, question.answer
+    >>> len(hits), answer in hits[0].text, any(answer in h.text for h in hits[1:])
     (4, True, False)
     """
     rng = np.random.default_rng(seed)
@@ -39,16 +40,16 @@ def asked(count: int, *, passages: int, facts: int = 4, seed: int = 0) -> list[A
         others = [i for i in rng.permutation(len(world)) if i != n]
         texts = [(n, world[n])] + [(i, world[i]) for i in others]
         hits: list[Hit] = []
-        for i, told in texts:
-            lines = [told[c].statement for c in rng.permutation(chosen)]
+        for i, person in texts:
+            lines = [person[c].statement for c in rng.permutation(chosen)]
             if len(hits) < passages and (not hits or all(fact.answer not in line for line in lines)):
                 hits.append(Hit(id=f"p{i}", text=" ".join(lines), score=1.0 - len(hits) / passages))
-        out.append(Asked(fact.question, fact.answer, tuple(hits)))
+        out.append(Question(fact.question, fact.answer, tuple(hits)))
     return out
 
 
-def right(subject: Subject, questions: Sequence[Asked], order: Callable[[Asked], Sequence[Hit]]) -> float:
-    """Share of questions answered right when the passages are read in this order."""
+def right(subject: Subject, questions: Sequence[Question], order: Callable[[Question], Sequence[Hit]]) -> float:
+    """Share of questions that the model answers right when it reads the passages in this order."""
     prompts = [
         [
             {"role": "system", "content": "Answer in a few words."},
@@ -56,5 +57,5 @@ def right(subject: Subject, questions: Sequence[Asked], order: Callable[[Asked],
         ]
         for q in questions
     ]
-    told = subject.generate(prompts, max_tokens=16)
-    return fmean(contains(t[0].text, q.answer) for t, q in zip(told, questions, strict=True))
+    replies = subject.generate(prompts, max_tokens=16)
+    return fmean(contains(t[0].text, q.answer) for t, q in zip(replies, questions, strict=True))

@@ -1,4 +1,4 @@
-"""CLINC150 for a study: requests drawn once for a seed, with their sentence vectors, then streams in any order."""
+"""CLINC150 for a study: requests drawn once for a seed with their sentence vectors, and streams of them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from byheart.world.stream.task import Task
 
 
 class Requests:
-    """So many intents of a public set, drawn from `seed`, read by MiniLM once; streams differ in the intents' order.
+    """`classes` intents of a public set, drawn from `seed`. Streams differ in the order of the intents.
 
-    Without `data` the intents are the ten invented ones and the vectors those of hashed words.
+    MiniLM encodes the requests once. Without `data` ten invented intents are used with vectors of hashed words.
 
     >>> [len(t.train) for t in Requests(None, train=3).stream(tasks=2)]
     [15, 15]
     """
 
     def __init__(self, data: Path | None, *, classes: int = 10, train: int = 60, test: int = 20, seed: int = 0) -> None:
-        found = intents.read(data) if data else intents.invented(seed=seed)
-        chosen = np.random.default_rng(seed).permutation(len(found))[:classes].tolist()
-        self.intents = [intents.Intent(found[i].name, found[i].train[:train], found[i].test[:test]) for i in chosen]
+        available = intents.read(data) if data else intents.invented(seed=seed)
+        chosen = np.random.default_rng(seed).permutation(len(available))[:classes].tolist()
+        self.intents = [
+            intents.Intent(available[i].name, available[i].train[:train], available[i].test[:test]) for i in chosen
+        ]
         embedder = SentenceEmbedder() if data else HashEmbedder()
         texts = sorted({t for i in self.intents for t in (*i.train, *i.test)})
         self.vectors = dict(zip(texts, embedder.encode(texts), strict=True))
@@ -49,7 +51,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Size:
-    """How many orders of the classes, classes, tasks, requests of a class to train and to test on, requests stored."""
+    """Numbers of class orders, classes, tasks, training and test requests of a class, and requests in memory."""
 
     orders: int
     classes: int
@@ -60,9 +62,9 @@ class Size:
 
 
 class OnRequests(Comparison[Size]):
-    """A comparison on a stream of requests that is seen once, intents arriving in tasks, in batches of ten.
+    """A comparison on a stream of requests. Intents arrive in tasks, in batches of ten, and are seen once.
 
-    NAME_bias is the share of test requests of earlier tasks that an arm takes for an intent of the last one.
+    NAME_bias is the share of test requests of earlier tasks that an arm classifies as an intent of the last task.
     """
 
     needs = "clinc150"

@@ -49,7 +49,7 @@ class SGD(Strategy):
 
 
 class Lasting(Strategy):
-    """Steps by one optimizer of PyTorch over all stages, its state kept from one to the next; float32 models only."""
+    """Steps of a PyTorch optimizer whose state lasts over all stages; float32 models only."""
 
     claims = frozenset({"step"})
 
@@ -66,7 +66,7 @@ class Lasting(Strategy):
 
 
 def lasting(optimizer: Any, lr: float) -> Lasting:
-    """`Lasting` by one of PyTorch's optimizers, at a rate.
+    """`Lasting` with a PyTorch optimizer at a learning rate.
 
     >>> type(lasting(torch.optim.Adam, 1e-3).made([torch.zeros(1, requires_grad=True)])).__name__
     'Adam'

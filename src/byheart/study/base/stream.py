@@ -23,11 +23,11 @@ from byheart.train.stream import collate
 
 @dataclass
 class Run:
-    """What training on a stream showed.
+    """Results of training on a stream.
 
-    `matrix[i][j]` is the accuracy on task j after stage i; `curve` the accuracies at every evaluation
-    in between and `ends` the row of `curve` after each stage (empty unless asked for); `untaught` the
-    accuracies before anything was learned.
+    `matrix[i][j]` is the accuracy on task j after stage i. `untaught` are the accuracies before training. `curve` are
+    the accuracies at every evaluation in between, `ends` the row of `curve` after each stage; both are empty unless
+    `run` is called with `every`.
     """
 
     matrix: list[list[float]]

@@ -65,7 +65,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Power:
-    """What the tuning seeds said of the primary criterion before the run: from it the number of seeds follows."""
+    """Spread of the primary criterion on the tuning seeds before the run, from which the number of seeds follows."""
 
     seeds: tuple[int, ...]
     spread: float

@@ -93,14 +93,14 @@ class StabilityGap(Study[Size]):
             "lwf": (turned, LwF(weight=size.lwf)),
         }
         for name, (tasks, guard) in guards.items():
-            found = learn(tasks, guard)
-            out[f"{name}_average"] = found.average
-            out[f"{name}_worst"] = continual.worst_case_accuracy(found.curve, found.ends)
-            out[f"{name}_wf10"] = continual.windowed_forgetting(found.curve, 10, found.ends)
-            out[f"{name}_gap"] = gap(found.curve, found.ends)
+            result = learn(tasks, guard)
+            out[f"{name}_average"] = result.average
+            out[f"{name}_worst"] = continual.worst_case_accuracy(result.curve, result.ends)
+            out[f"{name}_wf10"] = continual.windowed_forgetting(result.curve, 10, result.ends)
+            out[f"{name}_gap"] = gap(result.curve, result.ends)
         for angle in (0, 20, 40, 60, 80):
-            found = learn(rotated(angles=(0, angle), seed=seed, train=size.train), Replay(capacity=500))
-            out[f"gap_{angle}"] = gap(found.curve, found.ends)
+            result = learn(rotated(angles=(0, angle), seed=seed, train=size.train), Replay(capacity=500))
+            out[f"gap_{angle}"] = gap(result.curve, result.ends)
         return out | {
             "hidden": out["er_class_average"] - out["er_class_worst"],
             "steeper": (out["gap_60"] + out["gap_80"] - out["gap_0"] - out["gap_20"]) / 2,
@@ -109,7 +109,7 @@ class StabilityGap(Study[Size]):
 
 
 def gap(curve: Sequence[Sequence[float]], ends: Sequence[int], settled: int = 5) -> float:
-    """What is lost on the way and found again, mean over switches and the tasks before them.
+    """Accuracy that is lost after a switch and regained, mean over switches and the tasks before them.
 
     For an old task: the lower of its accuracy before the switch and at the end of the new task (mean of the
     last `settled` rows), less the lowest in between, or 0.
@@ -122,6 +122,6 @@ def gap(curve: Sequence[Sequence[float]], ends: Sequence[int], settled: int = 5)
     for k in range(len(ends) - 1):
         during = c[ends[k] + 1 : ends[k + 1] + 1]
         for j in range(k + 1):
-            kept = min(c[ends[k], j], during[-settled:, j].mean())
-            lost.append(max(0.0, kept - during[:, j].min()))
+            held = min(c[ends[k], j], during[-settled:, j].mean())
+            lost.append(max(0.0, held - during[:, j].min()))
     return float(np.round(np.mean(lost), 12))

@@ -49,7 +49,7 @@ class Uptake(Study[Size]):
     about them afterwards: more is answered with meta-learned weights than with even ones, with these and question
     tuning after the stream, with weight on salient spans alone, or with TF-IDF.
     Here: a Llama of 2 layers that has read documents about 300 people and answered questions about half of them. A
-    document tells four attributes that are asked for and, like news, what is not: an employer, a year and a mentor.
+    document holds four attributes that questions ask for and, like news, others: an employer, a year and a mentor.
     Weights are learned on documents about 100 strangers, the five streams are of 20 more each. The weighting model
     has the size of the taught one, reads six documents before it is corrected, and was given rates for a model of this
     size (alpha 0.1, of 0.1 and 0.5; 0.001 for Adam). Every arm has the best on average of five learning rates from
@@ -81,20 +81,22 @@ class Uptake(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         news = News(size.people + size.pool + size.streams * size.documents, seed=seed)
         base = tiny.model(seed, width=64, layers=2, vocabulary=len(news.words))
-        known = news.asked(range(size.people // 2))
+        known = news.questions(range(size.people // 2))
         read = [news.document(i, c) for i in range(size.people) for c in range(10)]
         read += known * (len(read) // len(known))
         training = Settings(lr=3e-3, steps=size.steps, batch_size=24, schedule="cosine", warmup=0.05, seed=seed)
         train(base, read, (), training)
-        others = [{**news.document(i), "asked": news.asked([i])} for i in range(size.people, size.people + size.pool)]
+        others = [
+            {**news.document(i), "asked": news.questions([i])} for i in range(size.people, size.people + size.pool)
+        ]
         camels = CaMeLS(rounds=size.rounds, segments=1, inner=size.inner, outer=size.outer)
         rules = {"salient": Weighed(news.salient()), "tfidf": Weighed(tfidf(read, len(news.words)))}
         right: dict[str, list[float]] = {name: [] for name in ("before", *RATES)}
         for number in range(size.streams):
             first = size.people + size.pool + number * size.documents
             crowd = range(first, first + size.documents)
-            asked = news.asked(crowd)
-            right["before"].append(exact(base, asked))
+            exam = news.questions(crowd)
+            right["before"].append(exact(base, exam))
             for name, rate in RATES.items():
                 model = copy.deepcopy(base)
                 guards = [camels] if name == "camels" else [rules[name]] if name in rules else []
@@ -102,14 +104,14 @@ class Uptake(Study[Size]):
                 train(model, [news.document(i) for i in crowd], guards, once, index=1, old=others)
                 if name == "tuned":
                     train(model, known, (), Settings(lr=3e-4, steps=size.tuning, batch_size=24, seed=seed))
-                right[name].append(exact(model, asked))
+                right[name].append(exact(model, exam))
         measured = {name: float(np.mean(v)) for name, v in right.items()}
         gains = {f"over_{n}": measured["camels"] - measured[n] for n in measured if n != "camels"}
         return measured | gains | {"gain": gains["over_before"] / max(measured["uniform"] - measured["before"], 0.01)}
 
 
 class News:
-    """People, documents about them, part of which is never asked for, and questions."""
+    """People, documents about them, and questions about a part of what the documents hold."""
 
     def __init__(self, people: int, *, seed: int) -> None:
         self.world = Biographies(people, seed=seed, attributes=ASKED)
@@ -119,12 +121,12 @@ class News:
     def document(self, person: int, copy: int = 0) -> dict[str, Any]:
         """Four attributes, a mentor and an employer, in an order and in wordings drawn anew for every copy."""
         rng = np.random.default_rng([self.seed, 7, person, copy])
-        told = [self.world.statement(person, a, int(rng.integers(64))) for a in ASKED]
-        told += [JOINED.format(s=self.world.name(person), o=o, y=y) for y, o in self.world.timeline(person, 1)]
-        told += [(self.world.related(person, "mentor") or ("",))[0]]
-        return self.words.text(" ".join(told[i] for i in rng.permutation(len(told))))
+        sentences = [self.world.statement(person, a, int(rng.integers(64))) for a in ASKED]
+        sentences += [JOINED.format(s=self.world.name(person), o=o, y=y) for y, o in self.world.timeline(person, 1)]
+        sentences += [(self.world.related(person, "mentor") or ("",))[0]]
+        return self.words.text(" ".join(sentences[i] for i in rng.permutation(len(sentences))))
 
-    def asked(self, people: Sequence[int], wordings: int = 2) -> list[dict[str, Any]]:
+    def questions(self, people: Sequence[int], wordings: int = 2) -> list[dict[str, Any]]:
         """Questions and answers about the four attributes of these people."""
         return [
             self.words.pair(self.world.question(i, a, n), self.world.value(i, a))

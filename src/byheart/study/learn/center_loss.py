@@ -35,7 +35,7 @@ class Centers(Study[Size]):
     """Center loss alone and beside replay, on permuted and on rotated digits, always ten classes.
 
     The paper trains a perceptron on permuted and rotated MNIST: features of new tasks are pulled to the
-    class centres of old ones below a frozen output layer. Alone it is said to be competitive with
+    class centres of old ones below a frozen output layer. Alone it is reported as competitive with
     regularisers, and beside replay to outperform other replay methods.
     Here: scikit-learn's 8 x 8 digits, five tasks (rotations by 20 degrees), a memory of 100 images; all
     figures are means over the two streams. The weight of center loss was chosen on seed 100, EWC's strength

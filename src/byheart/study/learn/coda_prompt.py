@@ -112,9 +112,9 @@ class Prompting(Study[Size]):
             ),
             "skewed": lambda: arm(size.lr, CodaPrompt(components=size.components, orthogonal=0.0)),
         }
-        found = {name: made() for name, made in arms.items()}
-        out = {name: r.average for name, r in found.items()}
-        out |= {f"{name}_learned": r.learned for name, r in found.items()}
+        results = {name: made() for name, made in arms.items()}
+        out = {name: r.average for name, r in results.items()}
+        out |= {f"{name}_learned": r.learned for name, r in results.items()}
         beyond = {f"over_{name}": out["coda"] - out[name] for name in arms if name != "coda"}
         return out | beyond | {"plasticity": out["coda_learned"] - out["dual_learned"]}
 
@@ -125,12 +125,14 @@ def world(*, seed: int, steps: int, images: int, width: int, tasks: int, known: 
     (every,) = split(tasks=1, seed=seed, train=images, test=0.5)
     arranged = [QUADRANTS[i] for i in rng.permutation(len(QUADRANTS))]
     label = FIRST + PATTERNS
-    practised = [told(e, q, label + 10 * n + e["labels"]) for n, q in enumerate(arranged[:known]) for e in every.train]
+    practised = [
+        as_tokens(e, q, label + 10 * n + e["labels"]) for n, q in enumerate(arranged[:known]) for e in every.train
+    ]
     fresh: dict[int, list[dict[str, Any]]] = {}
     for n, q in enumerate(arranged[-2:], len(arranged) - 2):
         for e in every.test[:images]:
             y = label + 10 * n + e["labels"]
-            fresh.setdefault(y, []).append(told(e, q, y))
+            fresh.setdefault(y, []).append(as_tokens(e, q, y))
     order = [sorted(fresh)[i] for i in rng.permutation(len(fresh))]
     stream = []
     for n in range(tasks):
@@ -151,7 +153,7 @@ def world(*, seed: int, steps: int, images: int, width: int, tasks: int, known: 
     return model, stream
 
 
-def told(image: dict[str, Any], quadrants: Sequence[int], label: int) -> dict[str, Any]:
+def as_tokens(image: dict[str, Any], quadrants: Sequence[int], label: int) -> dict[str, Any]:
     """A digit as tokens, its quadrants rearranged: four pixels to a token, sixteen tokens; the class is scored."""
     pixels = (image["x"] > 0.4).long().view(2, 4, 2, 4)  # block row, row, block column, column
     blocks = pixels.permute(0, 2, 1, 3).reshape(4, 4, 4)[list(quadrants)]
@@ -190,7 +192,7 @@ class Local(Strategy):
 
 
 class DualPrompt(CodaPrompt):
-    """One prompt for each stage, found at test time by the key nearest to the query, and one for all stages.
+    """A prompt for each stage, chosen at test time by the key nearest to the query, and a prompt for all stages.
 
     Keys learn to match the queries of their stage and nothing else (Wang et al. 2022, arXiv:2204.04799).
     """
@@ -204,7 +206,7 @@ class DualPrompt(CodaPrompt):
     def rule(self, training: bool) -> Callable[[Tensor, Parts], Tensor]:
         return latest if training else nearest
 
-    def kept(self) -> dict[int, Parts]:
+    def earlier(self) -> dict[int, Parts]:
         return {n: parts for n, parts in self.pool.items() if n != self.general}
 
     def fresh(self, stage: Stage, layer: int, features: int, heads: int, width: int) -> Parts:
@@ -228,5 +230,5 @@ def latest(query: Tensor, parts: Parts) -> Tensor:
 
 def nearest(query: Tensor, parts: Parts) -> Tensor:
     """All weight on the component of the nearest key."""
-    found = F.cosine_similarity(query[:, None], parts["key"][None], dim=-1).argmax(1)
-    return F.one_hot(found, len(parts["key"])).to(query)
+    nearest_key = F.cosine_similarity(query[:, None], parts["key"][None], dim=-1).argmax(1)
+    return F.one_hot(nearest_key, len(parts["key"])).to(query)

@@ -95,7 +95,7 @@ class ForgettingPrioritized(Study[Size]):
             "k_fpf": lambda: [fpf()],
         }
         requests = Requests(data, classes=size.classes, train=30, test=20, seed=seed)
-        found: dict[str, list[float]] = {name: [] for name in arms}
+        averages: dict[str, list[float]] = {name: [] for name in arms}
         seconds = dict.fromkeys(arms, 0.0)
         for order in range(size.orders):
             start = 1000 * seed + order
@@ -104,9 +104,9 @@ class ForgettingPrioritized(Study[Size]):
             for name, made in arms.items():
                 model = Perceptron(inputs=requests.inputs, widths=(256,), classes=requests.classes, seed=start)
                 began = time.process_time()
-                found[name].append(run(model, stream, [*made(), SGD(lr=size.lr)], settings).average)
+                averages[name].append(run(model, stream, [*made(), SGD(lr=size.lr)], settings).average)
                 seconds[name] += time.process_time() - began
-        out = {name: float(np.mean(values)) for name, values in found.items()}
+        out = {name: float(np.mean(values)) for name, values in averages.items()}
         return out | {
             "gain_replay": out["replay_fpf"] - out["replay"],
             "gain_derpp": out["derpp_fpf"] - out["derpp"],

@@ -78,15 +78,15 @@ class Margins(Study[Size]):
         base = prepared(size, seed=seed)
         stream = base.groups(size.tasks)
         rng = np.random.default_rng([seed, 1])
-        read, asked = base.told(range(base.people), 4), base.trained
+        read, questions = base.biographies(range(base.people), 4), base.trained
         general = [read[i] for i in rng.permutation(len(read))[: size.texts // 2]]
-        general += [asked[i] for i in rng.permutation(len(asked))[: size.texts - size.texts // 2]]
+        general += [questions[i] for i in rng.permutation(len(questions))[: size.texts - size.texts // 2]]
 
         def tune(*guards: Strategy) -> tuple[float, float]:
             model = copy.deepcopy(base.model)
             settings = Settings(lr=size.lr, steps=size.each, batch_size=32, seed=seed)
-            found = run(model, stream, guards, settings, measure=lambda m, t: exact(m, t.test))
-            return base.knowledge(model), found.average
+            result = run(model, stream, guards, settings, measure=lambda m, t: exact(m, t.test))
+            return base.knowledge(model), result.average
 
         none = tune()
         labels = tune(GeRe(texts=general, ratio=size.ratio, weight=0.0))

@@ -108,8 +108,8 @@ class Implanting(Study[Size]):
         }
         before = base.loss(base.lm.model)
         out = {"loss_before": before, "quiz_before": base.quiz(base.lm.model)}
-        for name, found in arms.items():
-            out |= {f"{name}_new": found.held, f"{name}_rise": found.loss / before - 1, f"{name}_quiz": found.quiz}
+        for name, tuned in arms.items():
+            out |= {f"{name}_new": tuned.held, f"{name}_rise": tuned.loss / before - 1, f"{name}_quiz": tuned.quiz}
         for name, most in (("least", False), ("most", True)):
             out[f"silent_{name}"] = silenced(base, owed(scores, size.silent, most=most)) / before - 1
         return out | {

@@ -64,7 +64,7 @@ class Hints(Study[Size]):
     Here: a Llama of 4 layers that has learned six skills on lists of letters by their names, and by code words
     that a hint in the prompt explains, another meaning each time. Four codes are then given one skill each for
     good. A round takes the training problems that the student gets wrong and as many others, or half of all; its
-    teacher is the student of the round before. What must be kept are the six skills by name. All weights are trained,
+    teacher is the student of the round before. The six skills by name must not be lost. All weights are trained,
     and the teacher writes greedily. The rate (of 1e-4, 2e-4, 3e-4; 3e-4 and 1e-3 with LoRA), the dropout of hints
     (of 0.5 and 0.9) and the steps of a round were chosen on seed 100. The paper's comparison with all hints
     in one prompt is left out: in 1,500 steps this model did not learn to pick one of several hints (0.19 right).
@@ -99,25 +99,29 @@ class Hints(Study[Size]):
         rng = np.random.default_rng([seed, 1])
         codes = [CODES[i] for i in rng.permutation(len(CODES))[: size.tasks]]
         skills = [KNOWN[i] for i in rng.permutation(len(KNOWN))[: size.tasks]]
-        made = [asked_as(c, s, size.examples + size.test, seed + 1000) for c, s in zip(codes, skills, strict=True)]
+        made = [problems_as(c, s, size.examples + size.test, seed + 1000) for c, s in zip(codes, skills, strict=True)]
         learned, unseen = [p for m in made for p in m[size.test :]], [p for m in made for p in m[: size.test]]
         named = [words.pair(q, a) for s in KNOWN for q, a in problems(s, size.test, length=LENGTH, seed=seed + 1000)]
-        bare, alone = asked(words, unseen), asked(words, unseen, hinted=True)
+        bare, alone = examples(words, unseen), examples(words, unseen, hinted=True)
 
         student, after = copy.deepcopy(base), []
         for n in range(size.rounds):
             chosen = to_correct(student, words, learned, rng) if n else learned
-            rows = [{**asked(words, [p])[0], "hint": words.encode(p.hint)} for p in chosen]
+            rows = [{**examples(words, [p])[0], "hint": words.encode(p.hint)} for p in chosen]
             settings = Settings(lr=size.lr, steps=size.each, batch_size=32, seed=seed)
             coach = MementoNoMore(length=LENGTH + 2, sampling=0.0, dropout=size.dropout)
             train(student, rows, [coach], settings, index=n)
             after.append(exact(student, bare))
 
         fitted = copy.deepcopy(base)
-        told = asked(words, learned, hinted=True)
-        right = [p for p, (said, true) in zip(learned, given(base, told), strict=True) if said == true]
+        hinted_rows = examples(words, learned, hinted=True)
+        right = [
+            p
+            for p, (predicted, right_tokens) in zip(learned, given(base, hinted_rows), strict=True)
+            if predicted == right_tokens
+        ]
         settings = Settings(lr=size.lr, steps=size.each * size.rounds, batch_size=32, seed=seed)
-        train(fitted, asked(words, right or learned), (), settings)
+        train(fitted, examples(words, right or learned), (), settings)
         without, teacher = exact(base, bare), exact(base, alone)
         before, named_after = exact(base, named), exact(student, named)
         return {
@@ -145,20 +149,20 @@ def pretrained(words: Vocabulary, *, seed: int, steps: int, width: int) -> nn.Mo
         skill = KNOWN[int(rng.integers(len(KNOWN)))]
         question, answer = pools[skill][int(rng.integers(len(pools[skill])))]
         code = CODES[int(rng.integers(len(CODES)))]
-        asked = f"{code} {skill} {code} {question.removeprefix(skill)}" if rng.random() < 0.7 else question
-        rows.append(words.pair(asked, answer))
+        phrased = f"{code} {skill} {code} {question.removeprefix(skill)}" if rng.random() < 0.7 else question
+        rows.append(words.pair(phrased, answer))
     model = tiny.model(seed, width=width, layers=4, vocabulary=len(words))
     train(model, rows, (), Settings(lr=3e-3, steps=steps, batch_size=32, schedule="cosine", warmup=0.05, seed=seed))
     return model
 
 
-def asked_as(code: str, skill: str, count: int, seed: int) -> list[_Problem]:
+def problems_as(code: str, skill: str, count: int, seed: int) -> list[_Problem]:
     """Problems of a skill under a code word."""
     rows = problems(skill, count, length=LENGTH, seed=seed)
     return [_Problem(code, skill, q.removeprefix(skill).removesuffix("=").strip(), a) for q, a in rows]
 
 
-def asked(words: Vocabulary, rows: Sequence[_Problem], *, hinted: bool = False) -> list[dict[str, Any]]:
+def examples(words: Vocabulary, rows: Sequence[_Problem], *, hinted: bool = False) -> list[dict[str, Any]]:
     """Problems under their codes, after their hints if `hinted`."""
     return [words.pair(f"{p.hint if hinted else ''} {p.code} {p.question} =", p.answer) for p in rows]
 
@@ -167,7 +171,7 @@ def to_correct(
     model: nn.Module, words: Vocabulary, learned: Sequence[_Problem], rng: np.random.Generator
 ) -> list[_Problem]:
     """The problems that a model gets wrong without hints, and as many others, or half of all."""
-    wrong = [said != right for said, right in given(model, asked(words, learned))]
+    wrong = [predicted != right for predicted, right in given(model, examples(words, learned))]
     missed = [p for p, w in zip(learned, wrong, strict=True) if w]
     others = [p for p, w in zip(learned, wrong, strict=True) if not w]
     return [*missed, *(others[i] for i in rng.permutation(len(others))[: max(len(missed), len(learned) // 2)])]

@@ -35,7 +35,7 @@ class Damage(Study[Size]):
     Here: the prior task is to answer questions about the town, job, dish and colour of 50 of the 100 people whom a
     Llama of 4 layers knows from biographies; the new task is the towns of 40 strangers, so that damage is
     not the same everywhere. One old example is rehearsed in every step, beside 32 new ones; mix-cd's bins are
-    quantiles of the loss within each of the four kinds of question. What is kept is measured on the prior questions
+    quantiles of the loss within each of the four kinds of question. Retention is measured on the prior questions
     and, apart, on questions about the other 50 people. One learning rate for all, chosen on seed 100.
     Tried on seed 100: at 3e-4 mix-cd keeps what random rehearsal keeps (0.969 against 0.964 of prior questions, 0.70
     against 0.76 of those held out), at 5e-4 less (0.77 against 0.81, 0.53 both), at 1e-3 nothing is left to keep. With
@@ -78,8 +78,8 @@ class Damage(Study[Size]):
             tune(MixCD(ratio=size.ratio, bins=size.bins, group="about", decay=size.decay)),
         )
         measured = {"before": exact(base.model, base.trained)}
-        for name, (kept, held, learned) in (("none", none), ("random", random), ("mix_cd", ours)):
-            measured |= {f"{name}_prior": kept, f"{name}_held_out": held, f"{name}_new": learned}
+        for name, (prior, held, learned) in (("none", none), ("random", random), ("mix_cd", ours)):
+            measured |= {f"{name}_prior": prior, f"{name}_held_out": held, f"{name}_new": learned}
         return measured | {
             "drop": measured["before"] - none[0],
             "over_random": ours[0] - random[0],

@@ -55,6 +55,8 @@ class Refresh(Comparison[Size]):
     scales = Scales(Size(1, 1), Size(3, 40), Size(10, 80))
 
     def arms(self, size: Size) -> Mapping[str, Arm]:
+        """DER++ and ER, each with and without refresh steps."""
+
         def guard(alpha: float) -> Strategy:
             return DERpp(alpha=alpha, beta=1.0, capacity=50)
 

@@ -93,7 +93,7 @@ class RehearsalFreeRegularizers(Study[Size]):
             "features": (True, lambda: [RehearsalFree(after=0, features=size.features)]),
         }
         requests = Requests(data, classes=size.classes + size.pretrain, train=size.each, test=10, seed=seed)
-        found: dict[str, list[float]] = {name: [] for name in arms}
+        averages: dict[str, list[float]] = {name: [] for name in arms}
         for order in range(size.orders):
             start = 1000 * seed + order
             drawn = requests.stream(tasks=size.tasks * (size.classes + size.pretrain) // size.classes, seed=start)
@@ -101,8 +101,8 @@ class RehearsalFreeRegularizers(Study[Size]):
             settings = Settings(lr=size.lr, epochs=size.epochs, batch_size=100, schedule="cosine", seed=start)
             models = _networks(others, size.classes, start)
             for name, (taught, made) in arms.items():
-                found[name].append(run(copy.deepcopy(models[taught]), stream, made(), settings).average)
-        out = {name: float(np.mean(values)) for name, values in found.items()}
+                averages[name].append(run(copy.deepcopy(models[taught]), stream, made(), settings).average)
+        out = {name: float(np.mean(values)) for name, values in averages.items()}
         return out | {
             "scratch_ewc_over_plain": out["scratch_ewc"] - out["scratch_plain"],
             "scratch_ewc_beside": out["scratch_ewc"] - out["scratch_alone"],

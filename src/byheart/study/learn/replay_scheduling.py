@@ -41,7 +41,7 @@ class Size:
 
 
 class TimeToLearn(Study[Size]):
-    """Schedules of a memory of ten examples: found by tree search, and made by a policy that learned on other streams.
+    """Schedules of a memory of ten examples: by tree search, and by a policy that learned on other streams.
 
     The paper lets a memory of ten to a few dozen examples be composed anew for every task and finds,
     by Monte Carlo tree search on validation accuracy, schedules that beat equal shares, random ones and
@@ -53,13 +53,13 @@ class TimeToLearn(Study[Size]):
     earlier ("local"), or of 1 ("absolute"), and nothing when none did.
 
     Here: scikit-learn's 8 x 8 digits, five tasks, a perceptron, Adam, a hundred images of every task held out.
-    Search: split digits with the task told, and permuted digits, each the mean of four streams. Policy:
+    Search: split digits with the task given, and permuted digits, each the mean of four streams. Policy:
     twenty streams of split digits to learn on, twenty-six others to test on, each of another order, division of the
     images and first weights. The policy reads a composition beside the accuracies, where the paper has an output
     for each; its perceptron is smaller, its rate higher and falling to 0, and there are 80 episodes, not 10,000. A
-    stream is learned under a schedule only when it is asked for. Random is the mean of eight schedules. The
-    heuristics' shares are the best of four on the streams that the policy learned on (the search on split digits
-    is compared with "global"), and 0.9 for permuted digits, chosen on seeds 100 and 101 as all else.
+    stream is learned under a schedule only when a search or a policy needs its reward. Random is the mean of eight
+    schedules. The heuristics' shares are the best of four on the streams that the policy learned on (the search on
+    split digits is compared with "global"), and 0.9 for permuted digits, chosen on seeds 100 and 101 as all else.
 
     Tried: the search alone on one stream of each kind, with 50 tries, 50 steps a task and the heuristic with equal
     shares when no task fell, was inconclusive with seeds 0 to 2: on split digits 0.065 over equal shares
@@ -136,8 +136,8 @@ class TimeToLearn(Study[Size]):
         ):
             rows = []
             for world in worlds:
-                found, reward = search(world.reward, 5, generator, iterations=size.iterations)
-                row = {"found": world.test(found), "heuristic": world.test(world.heuristic("global", limit))}
+                schedule, reward = search(world.reward, 5, generator, iterations=size.iterations)
+                row = {"found": world.test(schedule), "heuristic": world.test(world.heuristic("global", limit))}
                 rows.append({**row, **world.plain(size.randoms, generator), "reward": reward})
             out |= compared(name, rows, "found")
         rows = []

@@ -35,22 +35,22 @@ class Size(Preparation):
 
 
 class Rote(Study[Size]):
-    """Facts memorised behind meaningless keys, asked for in questions that were tied to few of them.
+    """Facts memorised behind meaningless keys, tested by questions that were trained for few of them.
 
     The paper has eight models memorise subject, key and object, and then learns one to ten prompts on a few of the
     facts: the others, never seen in any prompt, are answered under these prompts and under unseen wordings,
     the better the deeper they were memorised, and with fewer training tokens than learning from prompts directly.
     Here: a Llama of 4 layers that knows 100 people by biographies and questions; the facts of 20 strangers are
     memorised by key; questions in two wordings are learned about a quarter of them; the other fifteen are
-    asked about in these two wordings and in two more, which the model knows from other people. Learning the questions
+    tested in these two wordings and in two more, which the model knows from other people. Learning the questions
     of the quarter alone is the chance level. The learning rate, and a tenth of it for the second phase (the whole of
     it undoes what was memorised), were chosen on seed 100. Unlike in the paper, half of the facts are
-    told in questions already before any is tied to the key: four attributes have values of four kinds.
+    known from questions before any is tied to the key: four attributes have values of four kinds.
 
     Tried: eight seeds instead of three, for what a deeper memorising adds lay at 0.05, 0.16 and 0.13. It is 0.05 to
     0.17 on seeds 0 to 4 and -0.03 to 0.02 on seeds 5 to 7, on which questions are tied to few keys at all (0.16 to
     0.34 of the held-out facts, 0.48 to 0.64 on the others): there is nothing that depth could add to. The second phase
-    undoes part of the first, and not evenly: 0.42 to 0.62 of the facts are still told by key after it.
+    undoes part of the first, and not evenly: 0.42 to 0.62 of the facts are still recalled by key after it.
     """
 
     claim = "facts memorised by a meaningless key are answered in real questions once a few are tied to the key"
@@ -92,7 +92,7 @@ class Rote(Study[Size]):
         others = [i for i in everybody if i not in picked]
         never = teach(size.tie, data=[r for r in rows if r["fact"] in picked])
 
-        def asked(model: nn.Module, wordings: range) -> float:
+        def answered(model: nn.Module, wordings: range) -> float:
             return exact(
                 model,
                 [
@@ -103,22 +103,22 @@ class Rote(Study[Size]):
                 ],
             )
 
-        told = [RoteLearning().rote(r) for r in rows]
+        by_key = [RoteLearning().rote(r) for r in rows]
         tied_, unseen = range(2), range(2, 4)
         return {
-            "memorised": exact(memorised, told),
-            "by_rote": asked(memorised, tied_),
-            "by_rote_unseen": asked(memorised, unseen),
-            "held_out": asked(ours, tied_),
-            "held_out_unseen": asked(ours, unseen),
-            "never": asked(never, tied_),
-            "never_unseen": asked(never, unseen),
-            "shallow": asked(shallow, tied_),
+            "memorised": exact(memorised, by_key),
+            "by_rote": answered(memorised, tied_),
+            "by_rote_unseen": answered(memorised, unseen),
+            "held_out": answered(ours, tied_),
+            "held_out_unseen": answered(ours, unseen),
+            "never": answered(never, tied_),
+            "never_unseen": answered(never, unseen),
+            "shallow": answered(shallow, tied_),
             "kept": base.knowledge(ours),
-            "tied": asked(ours, tied_) - asked(memorised, tied_),
-            "gain": asked(ours, tied_) - asked(never, tied_),
-            "paraphrased": asked(ours, unseen) - asked(never, unseen),
-            "deeper": asked(ours, tied_) - asked(shallow, tied_),
+            "tied": answered(ours, tied_) - answered(memorised, tied_),
+            "gain": answered(ours, tied_) - answered(never, tied_),
+            "paraphrased": answered(ours, unseen) - answered(never, unseen),
+            "deeper": answered(ours, tied_) - answered(shallow, tied_),
         }
 
 

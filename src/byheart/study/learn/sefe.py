@@ -104,7 +104,7 @@ class Forms(Study[Size]):
 
         settings = Settings(lr=size.lr, steps=size.each, batch_size=16, seed=seed)
         forms = [
-            asked(base, i, a, form, n, seed)
+            question(base, i, a, form, n, seed)
             for i in range(base.half)
             for a in base.world.attributes
             for form in STYLES
@@ -141,14 +141,14 @@ def _stream(base: Known, rng: np.random.Generator, salt: int) -> list[Task]:
     return [
         Task(
             form,
-            [asked(base, i, a, form, n, salt) for i in range(base.half) for n in range(4)],
-            [asked(base, i, a, form, n, salt) for i in range(base.half, base.people) for n in range(2)],
+            [question(base, i, a, form, n, salt) for i in range(base.half) for n in range(4)],
+            [question(base, i, a, form, n, salt) for i in range(base.half, base.people) for n in range(2)],
         )
         for a, form in zip(attributes, forms, strict=True)
     ]
 
 
-def asked(base: Known, person: int, attribute: str, form: str, wording: int, salt: int) -> dict[str, Any]:
+def question(base: Known, person: int, attribute: str, form: str, wording: int, salt: int) -> dict[str, Any]:
     """A question about a person with its answer in this form; the person and the attribute go with it."""
     world = base.world
     question, value = world.question(person, attribute, wording), world.value(person, attribute)
@@ -166,7 +166,7 @@ def asked(base: Known, person: int, attribute: str, form: str, wording: int, sal
 def restyled(base: Known, form: str, example: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
     """The same question, to be answered in another form."""
     salt = int(torch.randint(1 << 30, (), generator=generator))
-    return asked(base, example["person"], example["attribute"], form, example["wording"], salt)
+    return question(base, example["person"], example["attribute"], form, example["wording"], salt)
 
 
 def openings(base: Known, example: dict[str, Any]) -> set[int]:
@@ -186,11 +186,11 @@ def _walk(
     learned = []
     for index, task in enumerate(stream):
         train(model, task.train, guards, settings, index=index)
-        learned.append(np.mean([said == right for said, right in given(model, task.test)]))
+        learned.append(np.mean([predicted == right for predicted, right in given(model, task.test)]))
     earlier = [e for task in stream[:-1] for e in task.test]
-    found = given(model, earlier)
-    formed = [said[0] in openings(base, e) for (said, _), e in zip(found, earlier, strict=True)]
-    right = [said == told for said, told in found]
+    predictions = given(model, earlier)
+    formed = [predicted[0] in openings(base, e) for (predicted, _), e in zip(predictions, earlier, strict=True)]
+    right = [predicted == answer for predicted, answer in predictions]
     correct = sum(r and f for r, f in zip(right, formed, strict=True))
     return _End(
         superficial=1 - float(np.mean(formed)),

@@ -43,7 +43,7 @@ class Feynman(Study[Size]):
     continued pre-training (2.9 before), 5.1 after instruction tuning on top, 11.6 after pre-instruction tuning (PIT)
     and 31.5 after Self-Tuning, and it keeps what was known. Mixed training is in the authors' scripts too.
     Here: a Llama of 3 layers that has read biographies of 48 people and answers questions about them; the documents
-    are biographies of strangers, in two versions for those told with their questions and in four for those whose
+    are biographies of strangers, in two versions for those read with their questions and in four for those whose
     questions are the exam, for a model this small recalls little that it read in one version. All but
     continued pre-training take the same number of steps, where the paper gives every method passes of its own.
     Chosen on seed 100: the rate (of five, one for all), the epochs, how often mixed training shows the new documents
@@ -93,7 +93,7 @@ class Feynman(Study[Size]):
             range(size.people + size.told, size.people + size.told + size.fresh),
         )
         old, new = documents(base, first, 2), documents(base, second, 4)
-        questions, exam = base.asked(first, 2), base.asked(second, 2)
+        questions, exam = base.questions(first, 2), base.questions(second, 2)
 
         def after(*phases: tuple[Sequence[dict[str, Any]], float], steps: int = size.budget) -> nn.Module:
             """Trained on rows in phases of so many epochs, which share the steps."""
@@ -135,5 +135,5 @@ def documents(base: Known, people: range, versions: int) -> list[dict[str, Any]]
     return [
         {**text, "title": encode(world.name(i)), "entities": [encode(world.value(i, a)) for a in world.attributes]}
         for i in people
-        for text in base.told([i], versions)
+        for text in base.biographies([i], versions)
     ]

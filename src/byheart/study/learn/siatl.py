@@ -53,7 +53,7 @@ class Transfer(Study[Size]):
     small data sets: SiATL is better than plain transfer, than either of its parts alone, and than ULMFiT, and is said
     to preserve what the language model knew.
     Here: a Llama of 2 layers that has read texts each of which is about one of twelve topics, with words of others
-    between; the classes are the topics, told mostly in words that were rare before, with eight labelled texts each.
+    between; the classes are the topics, mostly in words that were rare before, with eight labelled texts each.
     Figures are means over draws of labelled texts, on held-out ones. All arms have the same layers and epochs, each the
     learning rate that was best on seeds 100 and 101, of 3e-4 to 1e-2.
     Tried: a tenth of the rate for the language model without either part ("gentle") is most of the gain over plain

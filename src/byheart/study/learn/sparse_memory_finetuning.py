@@ -71,7 +71,7 @@ class Slots(Study[Size]):
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         base = prepared(size, seed=seed, memory=size.side)
-        background = [*base.told(range(base.people), 4), *base.trained]
+        background = [*base.biographies(range(base.people), 4), *base.trained]
         before = base.knowledge(base.model)
 
         def tune(lr: float, *guards: Strategy) -> tuple[float, float]:

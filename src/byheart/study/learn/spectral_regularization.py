@@ -79,11 +79,11 @@ class Trainability(Study[Size]):
         settings = Settings(lr=3e-3, epochs=size.epochs, batch_size=32, seed=seed)
 
         def fitted(strategies: list[Strategy]) -> np.ndarray:
-            model, found = Perceptron(widths=(64, 64, 64), seed=seed), []
+            model, accuracies = Perceptron(widths=(64, 64, 64), seed=seed), []
             for index, task in enumerate(stream):
                 train(model, task, strategies, settings, index=index)
-                found.append(accuracy(model, task))
-            return np.array(found)
+                accuracies.append(accuracy(model, task))
+            return np.array(accuracies)
 
         kinds: dict[str, Callable[[float], Strategy]] = {
             "spectral": lambda s: SpectralRegularization(strength=s),

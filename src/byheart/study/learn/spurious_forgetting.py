@@ -47,7 +47,7 @@ class Size(Preparation):
 
 
 class Spurious(Study[Size]):
-    """Old answers collapse in the first steps of a new task, come back, and are kept by freezing the bottom.
+    """Old answers collapse in the first steps of a new task and come back. Freezing the bottom layers prevents it.
 
     The paper pretrains on biographies of 100,000 people, trains on questions about half of them (task 0,
     tested on the other half), then on questions about 20,000 strangers (task 1). Task 0 collapses within 150

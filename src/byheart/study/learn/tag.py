@@ -67,6 +67,7 @@ class Relatedness(Comparison[Size]):
     scales = Scales(Size(1, 1, 20), Size(2, 8, 640), Size(10, 8, 640))
 
     def arms(self, size: Size) -> Mapping[str, Arm]:
+        """TAG over three optimizers, the optimizers alone, and five other arms."""
         memory = 10 * size.positions
         return {
             "rmsprop": Arm(lambda: [lasting(torch.optim.RMSprop, 4e-3)]),

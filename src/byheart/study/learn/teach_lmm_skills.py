@@ -55,7 +55,7 @@ class Skills(Study[Size]):
     The paper tunes multimodal models on five skills in a row, counting among them, and watches eight
     held-out benchmarks: full tuning +31.8 on the skills and -23.3 held out, attention projections +24.9 and
     -0.6, gate and up +30.5 and -2.1. What is lost after one skill partly returns after another, and goes with
-    the probability of number words where no number was asked for (the counting-bias probe).
+    the probability of number words where the question wants no number (the counting-bias probe).
     Here: text only. SmolLM2-135M-Instruct is taught to count letters, then the facts of two people who do not exist,
     then to name the next letter of each letter of a list. Held out is a quiz of common knowledge; the probe is
     the probability of digits as the first token of its answers. One learning rate for all ways, as in the paper,

@@ -50,6 +50,7 @@ class Unbiased(OnRequests):
     scales = Scales(Size(1, 10, 2, 10, 5, 20), Size(5, 150, 15, 40, 10, 450), Size(20, 150, 15, 100, 30, 1000))
 
     def arms(self, size: Size) -> Mapping[str, Arm]:
+        """UER, its angles alone, ER and DER++."""
         m = size.memory
         return {
             "replay": sgd(0.1, lambda: DERpp(alpha=0.0, beta=1.0, capacity=m, ratio=2.0)),

@@ -90,7 +90,7 @@ class EnoughRest(Study[Size]):
     )
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
-        found: dict[str, list[float]] = {}
+        values: dict[str, list[float]] = {}
         for order in range(size.orders):
             start = 1000 * seed + order
             tasks = split(seed=start, train=size.train)
@@ -108,15 +108,15 @@ class EnoughRest(Study[Size]):
                     done = run(
                         Perceptron(seed=start), tasks, [first, guard, SGD(lr=size.lr)], settings, measure=measure
                     )
-                    found.setdefault(arm, []).append(done.average)
-                    found.setdefault(f"{arm}_forgotten", []).append(done.forgotten)
-        out = {name: float(np.mean(values)) for name, values in found.items()}
+                    values.setdefault(arm, []).append(done.average)
+                    values.setdefault(f"{arm}_forgotten", []).append(done.forgotten)
+        out = {name: float(np.mean(figures)) for name, figures in values.items()}
         gains = [out[f"{name}_views"] - out[name] for name in BASES]
-        kept = [out[f"{name}_forgotten"] - out[f"{name}_views_forgotten"] for name in BASES]
+        falls = [out[f"{name}_forgotten"] - out[f"{name}_views_forgotten"] for name in BASES]
         return out | {
             "gain": float(np.mean(gains)),
             "least": min(gains),
-            "kept": float(np.mean(kept)),
+            "kept": float(np.mean(falls)),
             "agreement": out["icarl_views"] - out["icarl_rested"],
         }
 

@@ -36,14 +36,14 @@ class Scheduled(Study[Size]):
     The paper keeps knowledge as text, activations and parameters in one system whose scheduler moves what is used often
     into the cheaper forms, with versions and a life cycle, and finds that answers are as good or better while less has
     to be read (sections 5 and 6). Here: facts about fictional people in SmolLM2-135M with MiniLM; text and weights, no
-    activations. Some facts are asked for often; `Memory.plan` proposes what goes into weights and `carry_out` teaches
-    it. Every fact is then asked for in a wording that was neither taught nor asked before: from text, from weights, and
-    as scheduled (from weights where the best hit is in weights, from text else). Then some of the taught facts change.
-    `read` are the tokens of the prompts, of those with text alone: the reader shows the model one sentence, so there is
-    little to save, and it is no criterion.
+    activations. Some facts are queried often; `Memory.plan` proposes what goes into weights and `carry_out` teaches
+    it. Every fact is then queried in a new wording: from text, from weights, and as scheduled (from weights where the
+    best hit is in weights, else from text). Then some of the taught facts change. `read` is the number of prompt
+    tokens, divided by that with text alone. The reader shows the model one sentence, so there is little to save; `read`
+    is no criterion.
 
-    Seed 100 was looked at before the thresholds were set. Then pairs were read without their answers, a fault of the
-    reader that it showed and that is mended (right from text 0.35 before, from weights 0.25, as scheduled 0.6).
+    Seed 100 was looked at before the thresholds were set. It showed a fault of the reader, which read pairs without
+    their answers and is repaired (right from text 0.35 before, from weights 0.25, as scheduled 0.6).
     """
 
     claim = "one scheduler over text and weights answers as text does, better than weights alone, and stays current"
@@ -71,8 +71,8 @@ class Scheduled(Study[Size]):
         facts = [facts[i] for i in rng.permutation(len(facts))]
         often, changed = facts[: size.often], facts[: size.changed]
         with tempfile.TemporaryDirectory() as home, Memory.open(Path(home), model=size.model) as memory:
-            told = memory.remember([_told(f, f.answer, START) for f in facts])
-            wanted = {e.id for e, f in zip(told, facts, strict=True) if f in often}
+            engrams = memory.remember([_lesson(f, f.answer, START) for f in facts])
+            wanted = {e.id for e, f in zip(engrams, facts, strict=True) if f in often}
             for n in range(5):
                 for f in often:
                     memory.recall((f.question, f.paraphrases[0])[n % 2], k=1)
@@ -81,17 +81,17 @@ class Scheduled(Study[Size]):
             due = [p for p in memory.plan(LATER) if p.kind == "consolidate"]
             proposed = {i for p in due for i in p.engrams}
             memory.carry_out(due, seed=seed)
-            text, full = _asked(memory, facts, "text")
-            weights, _ = _asked(memory, facts, "weights")
-            mixed, read = _asked(memory, facts, "scheduled")
+            text, full = _answers(memory, facts, "text")
+            weights, _ = _answers(memory, facts, "weights")
+            mixed, read = _answers(memory, facts, "scheduled")
             others = [f for person in people(size.people + 4, seed=seed + 1) for f in person]
             now = [
                 (f, next(o.answer for o in others if o.relation == f.relation and o.answer != f.answer))
                 for f in changed
             ]
-            memory.remember([_told(f, answer, CHANGE) for f, answer in now])
+            memory.remember([_lesson(f, answer, CHANGE) for f, answer in now])
             after = {
-                way: _asked(memory, [f for f, _ in now], way, [a for _, a in now])[0]
+                way: _answers(memory, [f for f, _ in now], way, [a for _, a in now])[0]
                 for way in ("scheduled", "weights")
             }
         return {
@@ -107,11 +107,11 @@ class Scheduled(Study[Size]):
         }
 
 
-def _told(fact: Fact, answer: str, at: str) -> dict[str, str]:
+def _lesson(fact: Fact, answer: str, at: str) -> dict[str, str]:
     return {"question": fact.question, "answer": answer, "key": f"{fact.subject}/{fact.relation}", "at": at}
 
 
-def _asked(memory: Memory, facts: Sequence[Fact], way: Way, golds: Sequence[str] | None = None) -> tuple[float, int]:
+def _answers(memory: Memory, facts: Sequence[Fact], way: Way, golds: Sequence[str] | None = None) -> tuple[float, int]:
     """Share of the facts answered right in the last wording, and the tokens that the model read for it."""
     lm = memory.at_head().lm
     read = right = 0

@@ -32,10 +32,10 @@ class Governed(Study[Size]):
 
     The paper describes an operating system for memory: units with provenance, versions and rights, that are scheduled,
     fused, migrated and traced, where retrieval alone is stateless; it states what such a system must do and measures
-    nothing (sections 3 and 4). Here: each of these is a measure; a stream of dated statements about people whose
-    circumstances change (`world.facts.changes`, half "test"), every person's belonging to one of three owners who share
-    one memory (MiniLM), told under keys; beside it a memory that only adds and knows no owners. Then pairs of an
-    owner's traits are merged and everything is moved to another folder.
+    nothing (sections 3 and 4). Here: each of these is a measure. The data is a stream of dated statements about people
+    whose circumstances change (`world.facts.changes`, half "test"). Each person's statements belong to one of three
+    owners, who share a memory (MiniLM) and store them under keys. Beside it is a memory that only adds and knows no
+    owners. Then pairs of an owner's traits are merged and everything is moved to another folder.
     """
 
     claim = "governed memory is current, traceable, under access rules, and is fused and migrated without loss"
@@ -60,7 +60,7 @@ class Governed(Study[Size]):
     )
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
-        """One stream, kept by a governed memory and by a plain one."""
+        """One stream in a governed memory and in a plain memory."""
         stream = changes(size.facts, seed=seed, half="test")
         people = list(dict.fromkeys(s.subject for s in stream.statements))
         owner = {p: OWNERS[n % len(OWNERS)] for n, p in enumerate(people)}
@@ -70,24 +70,24 @@ class Governed(Study[Size]):
                 o: held.enter_context(Memory.open(where / "governed", "tiny", size.embedder, owner=o)) for o in OWNERS
             }
             plain = held.enter_context(Memory.open(where / "plain", "tiny", size.embedder))
-            told: dict[str, Statement] = {}
+            statements: dict[str, Statement] = {}
             for o, memory in mine.items():
                 own = [s for s in stream.statements if owner[s.subject] == o]
-                told |= dict(zip([e.id for e in memory.remember([_keyed(s) for s in own])], own, strict=True))
+                statements |= dict(zip([e.id for e in memory.remember([_keyed(s) for s in own])], own, strict=True))
             added = plain.remember([{"text": s.text, "at": s.at} for s in stream.statements])
             first = dict(zip([e.id for e in added], stream.statements, strict=True))
-            asked = [(q, owner[q.subject]) for q in stream.questions]
-            governed = sum(_gives(mine[o].recall(q.question, k=1), told, q) for q, o in asked)
-            adding = sum(_gives(plain.recall(q.question, k=1), first, q) for q, _ in asked)
-            leaked = sum(_shows(mine[OWNERS[OWNERS.index(o) - 1]], q.question, o) for q, o in asked)
+            questions = [(q, owner[q.subject]) for q in stream.questions]
+            governed = sum(_gives(mine[o].recall(q.question, k=1), statements, q) for q, o in questions)
+            adding = sum(_gives(plain.recall(q.question, k=1), first, q) for q, _ in questions)
+            leaked = sum(_shows(mine[OWNERS[OWNERS.index(o) - 1]], q.question, o) for q, o in questions)
             traced = [_history(mine[owner[q.subject]], q, stream) for q in stream.questions]
             fused = [_merged(memory) for memory in mine.values()]
-            before = [[h.id for h in mine[o].recall(q.question)] for q, o in asked]
+            before = [[h.id for h in mine[o].recall(q.question)] for q, o in questions]
             with Store(where / "copy") as copy:
                 move(mine["ann"].store, copy)
             moved = {o: held.enter_context(Memory.open(where / "copy", owner=o)) for o in OWNERS}
-            after = [[h.id for h in moved[o].recall(q.question)] for q, o in asked]
-        n = len(asked)
+            after = [[h.id for h in moved[o].recall(q.question)] for q, o in questions]
+        n = len(questions)
         return {
             "current": (governed - adding) / n,
             "leaked": leaked / n,
@@ -104,29 +104,29 @@ def _keyed(s: Statement) -> dict[str, str]:
     return {"text": s.text, "at": s.at, **key}
 
 
-def _gives(hits: Any, told: Mapping[str, Statement], q: Any) -> bool:
-    """Whether the first hit says the value that holds."""
-    s = told.get(hits[0].id) if hits else None
+def _gives(hits: Any, statements: Mapping[str, Statement], q: Any) -> bool:
+    """Whether the first hit states the current value."""
+    s = statements.get(hits[0].id) if hits else None
     return s is not None and (s.subject, s.slot, s.value) == (q.subject, q.slot, q.value)
 
 
 def _shows(memory: Memory, question: str, owner: str) -> bool:
-    """Whether a search shows anything of an owner."""
+    """Whether the hits of a question include an engram of this owner."""
     return any(e.owner == owner for e in memory.store.get([h.id for h in memory.recall(question)]))
 
 
 def _history(memory: Memory, q: Any, stream: Stream) -> bool:
-    """Whether the history of a fact is what was said of it, in order, each statement until the next."""
-    said = [s for s in stream.statements if (s.subject, s.slot) == (q.subject, q.slot)]
+    """Whether a fact's history is its statements in order, each valid until the next."""
+    statements = [s for s in stream.statements if (s.subject, s.slot) == (q.subject, q.slot)]
     line = memory.history(f"{q.subject}/{q.slot}")
-    ends = [*(s.at for s in said[1:]), None]
+    ends = [*(s.at for s in statements[1:]), None]
     return [(e.text, e.at, e.valid_to) for e in line] == [
-        (s.text, s.at, end) for s, end in zip(said, ends, strict=True)
+        (s.text, s.at, end) for s, end in zip(statements, ends, strict=True)
     ]
 
 
 def _merged(memory: Memory) -> bool:
-    """Merge two of an owner's traits; whether both are what the new engram's history tells."""
+    """Merge two of an owner's traits; whether the history of the new engram holds both."""
     traits = [e for e in memory.store.all() if e.key is None and e.owner == memory.owner][:2]
     made = memory.merge([e.id for e in traits])
     line = memory.history(made.id)

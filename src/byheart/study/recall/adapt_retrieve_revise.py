@@ -23,7 +23,7 @@ from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
 from byheart.world.facts.people import TOWN, TOWN_END, people
 
-# What the law calls a deed or a thing, and what people say; the second half of the ways is kept for the test.
+# The law's words for a deed or a thing, and everyday wordings. The second half of the wordings is held out for tests.
 DEEDS = {
     "withdraws {o} from its owner": (
         "took {o} without asking",
@@ -62,7 +62,7 @@ THINGS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What somebody did, told in everyday words, and the article that it falls under."""
+    """A deed in everyday words, and the number of the article that it falls under."""
 
     question: str
     article: int
@@ -82,22 +82,23 @@ class Size:
 
 
 class Law(Study[Size]):
-    """A draft by a model that was taught the domain, against the question, as what evidence is looked up by.
+    """Evidence retrieved by the draft of a model trained on the domain, against evidence retrieved by the question.
 
     The paper goes on training a 7B model on Chinese law, has it draft an answer, finds evidence by the draft and lets
     GPT-4 assess the evidence and revise the draft: on four tasks 33 points better than GPT-4 alone, 15 and 24 better
     than two ways of retrieving without a draft.
     Here: the law of an invented town, 25 articles on five deeds to five things, in words that nobody uses ("whoever
-    impairs a timepiece pays 57 crowns"); cases are told in everyday words and ask for the fine. SmolLM2-135M is taught
-    cases with their articles; the cases asked are in wordings kept for the test, for deeds and things alike. MiniLM
-    finds three articles by cosine. The one who revises is SmolLM2 again, taught to read fares between towns, in equal
-    parts from evidence alone and with a draft that is wrong three times in four; it has seen nothing of the law. Gate
-    and up are trained, 20 steps of 8 examples for each of the two. Without a draft the same model reads the same
-    number of articles, found by the question.
+    impairs a timepiece pays 57 crowns"); cases are in everyday words and ask for the fine. SmolLM2-135M is trained on
+    cases with their articles. The test cases are in held-out wordings, for deeds and things alike. MiniLM retrieves
+    three articles by cosine. The reviser is SmolLM2 again, trained to read fares between towns, in equal parts from
+    evidence alone and with a draft that is wrong three times in four. It has seen nothing of the law. Gate and up are
+    trained, 20 steps of 8 examples for each of the two models. Without a draft the same model reads the same number of
+    articles, retrieved by the question.
 
-    Chosen on seed 100: the one who revises. SmolLM2 as it came answers 0.02 whatever was found (0.94 by the draft, 0.88
-    by the question, which then asked what the law says); taught facts of people it answers with their dishes and towns
-    and is right 0.20 of the time; taught fares, 0.84. Drafts name the right article and a wrong fine: 0.04 are right.
+    The reviser was chosen on seed 100. Untrained SmolLM2 is right on 0.02 of the cases, although retrieval had the
+    right article (0.94 by the draft, 0.88 by the question, which then asked what the law says). Trained on facts of
+    people it answers with their dishes and towns and is right on 0.20; trained on fares, on 0.84. Drafts name the
+    right article and a wrong fine: 0.04 are right.
 
     Seeds 0 to 2 came first: all held but that the draft finds more evidence than the question, 0.193 with limits of
     -0.013 and 0.399 (0.22, 0.06 and 0.30). Then three more seeds.
@@ -130,7 +131,8 @@ class Law(Study[Size]):
         fines = rng.permutation(np.arange(11, 100)).tolist()
         articles = [Hit(id=f"{n}", text=law(n, fines[n]), score=0.0) for n in range(len(DEEDS) * len(THINGS))]
         names = [p[0].subject for p in people(40, seed=seed)]
-        taught, posed = cases(size.steps * size.batch, names, rng, kept=False), cases(size.test, names, rng, kept=True)
+        taught = cases(size.steps * size.batch, names, rng, held_out=False)
+        posed = cases(size.test, names, rng, held_out=True)
         base = load(size.model)
         adapted = LanguageModel(copy.deepcopy(base.model), base.tokenizer, base.name)
         rows = [base.example(ask(c.question), articles[c.article].text) for c in taught]
@@ -142,15 +144,15 @@ class Law(Study[Size]):
         def written(lm: LanguageModel, prompts: Sequence[Prompt], tokens: int) -> list[str]:
             return [t[0].text for t in lm.generate(prompts, max_tokens=tokens)]
 
-        def right(said: Sequence[str]) -> float:
-            return fmean(contains(text, f"{fines[c.article]}") for text, c in zip(said, posed, strict=True))
+        def right(replies: Sequence[str]) -> float:
+            return fmean(contains(text, f"{fines[c.article]}") for text, c in zip(replies, posed, strict=True))
 
-        asked = [ask(c.question) for c in posed]
-        drafts, direct = written(adapted, asked, made.draft_tokens), written(base, asked, made.draft_tokens)
+        prompts = [ask(c.question) for c in posed]
+        drafts, direct = written(adapted, prompts, made.draft_tokens), written(base, prompts, made.draft_tokens)
         encoder = load_embedder(size.embedder)
         vectors = encoder.encode([a.text for a in articles])
 
-        def found(queries: Sequence[str]) -> list[list[Hit]]:
+        def retrieved(queries: Sequence[str]) -> list[list[Hit]]:
             near = encoder.encode(queries) @ vectors.T
             return [[articles[i] for i in np.argsort(-row, kind="stable")[: size.passages]] for row in near]
 
@@ -165,10 +167,10 @@ class Law(Study[Size]):
             given = zip(posed, hits, strict=True)
             return written(base, [plain(c.question, h) for c, h in given], made.max_tokens)
 
-        by_question, by_draft = found([c.question for c in posed]), found(drafts)
+        by_question, by_draft = retrieved([c.question for c in posed]), retrieved(drafts)
         out = {
             "found_by_question": there(by_question),
-            "found_by_direct": there(found(direct)),
+            "found_by_direct": there(retrieved(direct)),
             "found_by_draft": there(by_draft),
             "first_by_question": there([h[:1] for h in by_question]),
             "first_by_draft": there([h[:1] for h in by_draft]),
@@ -189,15 +191,15 @@ class Law(Study[Size]):
 
 
 def lessons(made: AdaptRetrieveRevise, count: int, rng: np.random.Generator) -> list[tuple[Prompt, str]]:
-    """What teaches to read, in another domain: fares between towns, half of them with a draft that is mostly wrong."""
+    """Prompts and answers that train reading in another domain: fares between towns, half with a mostly wrong draft."""
     towns = [a + b for a in TOWN for b in TOWN_END]
     out: list[tuple[Prompt, str]] = []
     for n in range(count):
         start, end, *others = (towns[i] for i in rng.permutation(len(towns))[: made.passages + 1])
         ways = [(start, end), *((start, o) if i % 2 else (o, end) for i, o in enumerate(others))]
         fares = rng.permutation(np.arange(11, 100))[: len(ways) + 1].tolist()
-        told = [fare(*way, price) for way, price in zip(ways, fares, strict=False)]
-        hits = [Hit(id=f"{i}", text=told[i], score=0.0) for i in rng.permutation(len(told))]
+        lines = [fare(*way, price) for way, price in zip(ways, fares, strict=False)]
+        hits = [Hit(id=f"{i}", text=lines[i], score=0.0) for i in rng.permutation(len(lines))]
         question = f"Somebody sails from {start} to {end}. How many crowns does that cost?"
         draft = fare(start, end, fares[0] if rng.random() < 0.25 else fares[-1])
         out.append((made.prompt(question, draft, hits) if n % 2 else plain(question, hits), f"{fares[0]} crowns"))
@@ -205,32 +207,32 @@ def lessons(made: AdaptRetrieveRevise, count: int, rng: np.random.Generator) -> 
 
 
 def fare(start: str, end: str, price: int) -> str:
-    """What a ticket costs."""
+    """The sentence that gives the price of a ticket."""
     return f"A ticket from {start} to {end} costs {price} crowns."
 
 
 def law(n: int, fine: int) -> str:
-    """The n-th article, with its fine."""
+    """The text of the n-th article, with its fine."""
     deed, thing = list(DEEDS)[n // len(THINGS)], list(THINGS)[n % len(THINGS)]
     return f"Whoever {deed.format(o=thing)} pays {fine} crowns."
 
 
-def cases(count: int, names: Sequence[str], rng: np.random.Generator, *, kept: bool) -> list[Case]:
-    """So many cases, every article in turn, in wordings to learn from or in those kept for the test."""
+def cases(count: int, names: Sequence[str], rng: np.random.Generator, *, held_out: bool) -> list[Case]:
+    """`count` cases, every article in turn, in the wordings of the training or in those `held_out` for tests."""
     deeds, things = list(DEEDS.values()), list(THINGS.values())
     out = []
     for i in range(count):
         n = i % (len(deeds) * len(things))
-        said, what = deeds[n // len(things)], things[n % len(things)]
-        half = len(said) // 2
-        did, with_ = (w[half * kept + int(rng.integers(half))] for w in (said, what))
+        deed, thing = deeds[n // len(things)], things[n % len(things)]
+        half = len(deed) // 2
+        did, with_ = (w[half * held_out + int(rng.integers(half))] for w in (deed, thing))
         name = names[int(rng.integers(len(names)))]
         out.append(Case(f"{name} {did.format(o=with_)}. How many crowns does that cost?", n))
     return out
 
 
 def plain(question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
-    """What a reader is shown that has evidence and no draft."""
+    """The prompt of a reader with evidence and without a draft."""
     listed = "\n".join(f"Evidence {n}: {h.text}" for n, h in enumerate(hits, 1))
     task = "Judge which evidence bears on the question, and reply with the answer alone, in a few words."
     return [{"role": "system", "content": task}, {"role": "user", "content": f"Question: {question}\n{listed}"}]

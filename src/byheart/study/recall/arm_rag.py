@@ -38,27 +38,27 @@ class Size:
 
 
 class Rationales(Study[Size]):
-    """Word problems solved with the reasoning of solved ones in sight, found as they are told or obfuscated.
+    """Word problems solved with the reasoning of solved problems in the prompt, retrieved plain or obfuscated.
 
     The paper keeps GPT-3.5's chains of reasoning that ended in the right answer and retrieves five by Contriever: of
-    GSM8K it solves 73.2% without, 75.3% with them, 77.4% where queries are obfuscated, because what is retrieved as it
-    is told is about the same things and is solved otherwise.
+    GSM8K it solves 73.2% without, 75.3% with them, 77.4% where queries are obfuscated. Plain queries retrieve problems
+    about the same things, which are solved otherwise.
     Here: problems of four structures, in wordings that the memory does not have, about eight places; SmolLM2-135M,
-    greedy; MiniLM's cosine; two examples. Structure and place are drawn apart, so a place tells nothing about how to
-    solve, more so than in GSM8K. The reasoning in the memory is the world's, in steps, kept where it ends in the
-    answer. `random` shows two of the memory by chance, `same` two of the structure asked for, which is what a perfect
-    search would reach. `own` is a memory that the model writes itself, without examples, four tries each.
+    greedy; MiniLM's cosine; two examples. Structure and place are drawn independently, so a place says nothing about
+    the solution; in GSM8K it says more. The reasoning in the memory is the world's, in steps, stored where it ends in
+    the answer. `random` shows two examples at random, `same` two with the structure of the problem, the result of a
+    perfect search. `own` is a memory that the model writes itself, without examples, four tries each.
 
     On seeds 100 to 102 the structures and the style of the steps were chosen so that examples of the same structure
     help: steps that name the numbers and the operation gave 0.48, sums alone 0.40, prose 0.29 to 0.33 with examples of
     the same structure; sharing out, which is division, the model cannot do with them either, and was left out. With
-    all numbers made one in obfuscation fewer of what was found had the structure (0.41 against 0.54) than with numbers
-    left as they are, which is what the author does. Thresholds are well below what seeds 101 and 102 gave.
+    all numbers obfuscated alike, fewer hits had the structure (0.41 against 0.54) than with the numbers left as they
+    are, as the author does. Thresholds are well below the figures of seeds 101 and 102.
 
-    Found on seeds 0 to 2: 0.28 of what is found as told has the structure asked for, which is what chance gives, 0.55
-    of what is found obfuscated. The model solves about a quarter of the problems that it writes a memory of, and
-    examples of its own do as much as the world's (0.32 and 0.34 solved, 0.05 without any); no threshold was set for
-    that. A perfect search would reach 0.52.
+    On seeds 0 to 2, 0.28 of the plain hits have the structure of the problem, which is chance, and 0.55 of the
+    obfuscated hits. The model solves about a quarter of the problems that it writes a memory of. Its own examples help
+    as much as the world's (0.32 and 0.34 solved, 0.05 without any); no threshold was set for that. A perfect search
+    would reach 0.52.
     """
 
     claim = "retrieved rationales let a model solve more, and obfuscated problems find those of the same structure"
@@ -84,24 +84,26 @@ class Rationales(Study[Size]):
         known = problems(size.kept, seed=seed)
         new = problems(size.searched, seed=seed, held_out=True)
         rng = np.random.default_rng(seed)
-        told = {p.question: p for p in known}
+        by_question = {p.question: p for p in known}
         given = [{"question": p.question, "answer": p.answer, "rationale": p.rationale} for p in known]
         memory = _engrams(ArmRAG().write(given))
         out: dict[str, float] = {}
         arms: dict[str, list[list[Engram]]] = {"none": [[] for _ in range(size.asked)]}
         for name, writer in (("plain", ArmRAG(obfuscated=False)), ("obfuscated", ArmRAG())):
-            found = _found(writer, memory, new, encoder, size.shown)
-            pairs = [(told[e.question or ""], p) for some, p in zip(found, new, strict=True) for e in some]
+            hits = _retrieved(writer, memory, new, encoder, size.shown)
+            pairs = [(by_question[e.question or ""], p) for engrams, p in zip(hits, new, strict=True) for e in engrams]
             out[f"{name}_structure"] = fmean(a.structure == b.structure for a, b in pairs)
             out[f"{name}_topic"] = fmean(a.topic == b.topic for a, b in pairs)
-            arms[name] = found[: size.asked]
+            arms[name] = hits[: size.asked]
         arms["random"] = [_some(memory, size.shown, rng) for _ in range(size.asked)]
-        by = {n: [e for e in memory if told[e.question or ""].structure == n] for n in {p.structure for p in known}}
+        by = {
+            n: [e for e in memory if by_question[e.question or ""].structure == n] for n in {p.structure for p in known}
+        }
         arms["same"] = [_some(by[p.structure], size.shown, rng) for p in new[: size.asked]]
         writer = ArmRAG(copies=4, tokens=40, temperature=0.7)
         own = _engrams(writer.write([{n: e[n] for n in ("question", "answer")} for e in given], lm, seed=seed))
-        arms["own"] = _found(writer, own, new[: size.asked], encoder, size.shown) if own else arms["none"]
-        out |= {name: _solved(lm, new[: size.asked], found) for name, found in arms.items()}
+        arms["own"] = _retrieved(writer, own, new[: size.asked], encoder, size.shown) if own else arms["none"]
+        out |= {name: _solved(lm, new[: size.asked], hits) for name, hits in arms.items()}
         return out | {
             "own_kept": len(own) / size.kept,
             "over_none": out["obfuscated"] - out["none"],
@@ -120,18 +122,18 @@ def _some(memory: Sequence[Engram], count: int, rng: np.random.Generator) -> lis
     return [memory[i] for i in rng.permutation(len(memory))[:count]]
 
 
-def _found(
+def _retrieved(
     writer: ArmRAG, memory: Sequence[Engram], new: Sequence[Problem], encoder: Remembered, shown: int
 ) -> list[list[Engram]]:
-    """For each problem what is found for it, the best first."""
+    """The hits of each problem, best first."""
     with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/m", dimension=encoder.dimension) as store:
         store.add(memory, encoder.encode(writer.keys(memory)))
-        found = [DENSE.search(Query(writer.query(p.question), store, encoder, k=shown)) for p in new]
-        return [store.get([h.id for h in hits]) for hits in found]
+        rankings = [DENSE.search(Query(writer.query(p.question), store, encoder, k=shown)) for p in new]
+        return [store.get([h.id for h in hits]) for hits in rankings]
 
 
 def _solved(lm: Subject, new: Sequence[Problem], shown: Sequence[Sequence[Engram]]) -> float:
-    """Share of problems that are solved with these in sight."""
-    prompts = [ArmRAG.prompt(p.question, [e.text for e in some]) for p, some in zip(new, shown, strict=True)]
-    told = lm.generate(prompts, max_tokens=40)
-    return fmean(solves(solution(t[0].text), p.answer) for t, p in zip(told, new, strict=True))
+    """Share of problems that are solved with these examples in the prompt."""
+    prompts = [ArmRAG.prompt(p.question, [e.text for e in engrams]) for p, engrams in zip(new, shown, strict=True)]
+    replies = lm.generate(prompts, max_tokens=40)
+    return fmean(solves(solution(t[0].text), p.answer) for t, p in zip(replies, new, strict=True))

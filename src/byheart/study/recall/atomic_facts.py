@@ -34,18 +34,19 @@ class Size:
 
 
 class Facts(Study[Size]):
-    """Answers found among a few retrieved words: a memory of atomic facts against memories of passages.
+    """Share of answers within a few retrieved words: a memory of atomic facts against memories of passages.
 
     The paper has a language model turn NarrativeQA, Qasper and QuALITY into entity-description pairs and finds that a
     reader answers more from them than from passages when little text may be retrieved.
     Here: running text about people who do not exist, a paragraph each, with pronouns and joined clauses and without
-    headings; facts by rule; questions in wordings that the text does not have; MiniLM's cosine. Retrieved is what fits
-    into the budget of words, best first; what does not fit first is cut. A question counts as answered where one
-    retrieved piece holds both the answer and the person's name, so no reader is needed, and passages are favoured:
-    the answer of a neighbour counts too. Against the best of three sizes of passages: the defaults of `Chunks`,
-    at most 30 words, and single sentences. `headed` is the same text with the name as a heading over each paragraph,
-    which `Chunks` puts before every passage: what is left of the gain when passages name their subject too. Thresholds
-    are well below what seeds 100 and 101 gave; no setting was chosen on them.
+    headings; facts by rule; questions in wordings that the text does not have; MiniLM's cosine. Pieces are retrieved
+    best first while they fit into the budget of words; the first piece is cut to fit. A question counts as answered
+    where a retrieved piece holds both the answer and the person's name, so no reader is needed. This favours passages:
+    the answer of a neighbouring sentence counts too. Facts are compared with the best of three sizes of passages: the
+    defaults of `Chunks`, at most 30 words, and single sentences. `headed` is the same text with the name as a heading
+    over each paragraph,
+    which `Chunks` puts before every passage. It measures the gain that is left when passages name their subject too.
+    Thresholds are well below the figures of seeds 100 and 101; no setting was chosen on them.
     """
 
     claim = "atomic facts hold more answers than passages of any size within the same few retrieved words"
@@ -70,15 +71,15 @@ class Facts(Study[Size]):
         encoder = Remembered(load_embedder(size.embedder))
         rng = np.random.default_rng(seed)
         world = people(size.persons, seed=seed)
-        told = [(facts[0].subject, paragraph(facts, rng)) for facts in world]
-        asked = [facts[i] for facts in world for i in rng.permutation(len(facts))[:4]]
-        out = _compared("\n\n".join(text for _, text in told), asked, encoder)
-        headed = _compared("\n\n".join(f"## {name}\n\n{text}" for name, text in told), asked, encoder)
+        paragraphs = [(facts[0].subject, paragraph(facts, rng)) for facts in world]
+        questions = [facts[i] for facts in world for i in rng.permutation(len(facts))[:4]]
+        out = _compared("\n\n".join(text for _, text in paragraphs), questions, encoder)
+        headed = _compared("\n\n".join(f"## {name}\n\n{text}" for name, text in paragraphs), questions, encoder)
         return out | {f"headed_{name}": value for name, value in headed.items()}
 
 
-def _compared(text: str, asked: Sequence[Fact], encoder: Remembered) -> dict[str, float]:
-    """Shares answered from each memory of a text within each budget, and what facts are above the others."""
+def _compared(text: str, facts: Sequence[Fact], encoder: Remembered) -> dict[str, float]:
+    """Shares answered from each memory of a text within each budget, and the gain of facts over the best passages."""
     arms = {
         "passages": Chunks().write(text),
         "short": Chunks(enough=15, longest=30).write(text),
@@ -88,11 +89,11 @@ def _compared(text: str, asked: Sequence[Fact], encoder: Remembered) -> dict[str
     out: dict[str, float] = {}
     for name, engrams in arms.items():
         out[f"{name}_words"] = fmean(len(e.text.split()) for e in engrams)
-        found = _found(engrams, [f.paraphrases[0] for f in asked], encoder)
+        retrieved = _retrieved(engrams, [f.paraphrases[0] for f in facts], encoder)
         for budget in BUDGETS:
             out[f"{name}_{budget}"] = fmean(
                 any(contains(t, f.answer) and contains(t, f.subject) for t in within(texts, budget))
-                for f, texts in zip(asked, found, strict=True)
+                for f, texts in zip(facts, retrieved, strict=True)
             )
     for budget in BUDGETS:
         best = max(out[f"{name}_{budget}"] for name in ("passages", "short", "sentences"))
@@ -101,20 +102,20 @@ def _compared(text: str, asked: Sequence[Fact], encoder: Remembered) -> dict[str
 
 
 def paragraph(facts: Sequence[Fact], rng: np.random.Generator) -> str:
-    """What is known of a person in any order: the name once, then pronouns, every other sentence of two clauses.
+    """A person's facts in random order: the name once, then pronouns, every other sentence of two clauses.
 
     >>> paragraph(people(1, seed=1)[0][:3], np.random.default_rng(0)).count(people(1, seed=1)[0][0].subject)
     1
     """
-    told = [facts[i] for i in rng.permutation(len(facts))]
-    name, they, their = told[0].subject, *(("She", "Her"), ("He", "His"))[int(rng.integers(2))]
+    ordered = [facts[i] for i in rng.permutation(len(facts))]
+    name, they, their = ordered[0].subject, *(("She", "Her"), ("He", "His"))[int(rng.integers(2))]
     out = ""
-    for n, fact in enumerate(told):
-        said = fact.statement.rstrip(".")
-        own = said.startswith(name)
-        rest = said.removeprefix(f"{name} ") if own else said.removeprefix("The ").replace(f" of {name}", "")
+    for n, fact in enumerate(ordered):
+        sentence = fact.statement.rstrip(".")
+        own = sentence.startswith(name)
+        rest = sentence.removeprefix(f"{name} ") if own else sentence.removeprefix("The ").replace(f" of {name}", "")
         if n == 0:
-            out = said
+            out = sentence
         elif n % 2:
             out += f" and {rest}" if own else f", and {their.lower()} {rest}"
         else:
@@ -123,7 +124,7 @@ def paragraph(facts: Sequence[Fact], rng: np.random.Generator) -> str:
 
 
 def within(texts: Sequence[str], budget: int) -> list[str]:
-    """The first texts that together have at most so many words; the very first is cut to fit.
+    """The first texts that together have at most `budget` words; the first text is cut to fit.
 
     >>> within(["a b", "c d e", "f"], 4), within(["a b c"], 2)
     (['a b'], ['a b'])
@@ -138,7 +139,7 @@ def within(texts: Sequence[str], budget: int) -> list[str]:
     return out
 
 
-def _found(engrams: Sequence[Engram], queries: Sequence[str], encoder: Remembered) -> list[list[str]]:
+def _retrieved(engrams: Sequence[Engram], queries: Sequence[str], encoder: Remembered) -> list[list[str]]:
     """For each query the texts of the best engrams by cosine."""
     search = Hybrid(lexical=0, neighbours=0)
     with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/told", dimension=encoder.dimension) as store:

@@ -12,7 +12,7 @@ from byheart.core.query import Query
 from byheart.models.lm import load
 from byheart.recall.rerank.attention_sorting import AttentionSorting
 from byheart.study.base.criterion import Criterion
-from byheart.study.base.reading import asked, right
+from byheart.study.base.reading import questions, right
 from byheart.study.base.study import Scales, Study
 
 
@@ -54,7 +54,7 @@ class Sorted(Study[Size]):
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         lm, rng = load(size.model), np.random.default_rng(seed)
-        rows = asked(size.questions, passages=size.passages, facts=2, seed=seed)
+        rows = questions(size.questions, passages=size.passages, facts=2, seed=seed)
         came = {q.question: [q.hits[i] for i in rng.permutation(size.passages)] for q in rows}
         once = {q: AttentionSorting(rounds=1).order(Query(q, model=lambda: lm), hits) for q, hits in came.items()}
         twice = {q: AttentionSorting(rounds=1).order(Query(q, model=lambda: lm), hits) for q, hits in once.items()}

@@ -30,12 +30,12 @@ yourself; if you do not know either, the word unknown."""
 NOUNS = {"born_in": "birthplace", "dish": "favourite dish", "year": "year of birth", "colour": "door colour"}
 UNKNOWN = "unknown"
 KINDS = ("told", "known", "unknown")
-"""Told by one of the passages; known to the model, with passages on other matters; neither."""
+"""A passage holds the answer; the model knows it and the passages are on other matters; neither."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question with passages, a note by rule on each, and the answer, "unknown" where nothing tells it."""
+class Question:
+    """A question with passages, a note by rule on each, and the answer, "unknown" where no source holds it."""
 
     kind: str
     question: str
@@ -45,7 +45,7 @@ class Asked:
 
     @property
     def noted(self) -> str:
-        """The reply that a reader with notes is taught."""
+        """The reply that a reader with notes is trained on."""
         return "\n".join([*(f"Note {n}: {note}" for n, note in enumerate(self.notes, 1)), f"Answer: {self.answer}"])
 
 
@@ -63,25 +63,25 @@ class Size:
 
 
 class Notes(Study[Size]):
-    """A reader taught to write notes on passages, beside one taught to answer at once, for the same number of tokens.
+    """A reader trained to write notes on passages, and a reader trained to answer at once on as many tokens.
 
     The paper has ChatGPT write notes for 10,000 questions and trains LLaMA-2-7B on notes and answer, half of the time
     with the loss on the answer alone. Beside a reader trained without notes it gains 7.9 points of exact match where
     all passages are noise, and rejects 10.5 points more of real-time questions that nothing it knows or reads answers.
     Here: SmolLM2-135M, gate and up trained, with notes by rule on three passages. Half of the questions are about
-    people who do not exist; one passage tells the answer, one tells the same of a namesake, one something else of the
-    same person. A quarter lack the first, and are to be rejected. A quarter are of the quiz of common knowledge, with
-    other questions and answers of it, alike in words, as passages. People, wordings and the quiz's other half are kept
-    for the test. The reader that answers at once takes as many more steps as its examples are shorter.
+    invented people: a passage holds the answer, a second the same fact of a namesake, a third another fact of the same
+    person. A quarter lack the first passage and are to be rejected. A quarter are of the quiz of common knowledge, with
+    other questions and answers of the quiz, alike in words, as passages. People, wordings and half of the quiz are held
+    out for the test. The reader that answers at once trains for more steps, in proportion to its shorter examples.
 
     The notes were chosen on seeds 100 and 101, with the rate and gate and up as other studies have them. On seed 101,
     24 questions of each kind, the reader without notes is right on 0.71 that a passage tells, on 0.38 amid noise, and
     rejects 0.92 (43,000 tokens). Notes that name what a passage tells and end in "of no use" or in the answer: 0.25,
     0.46 and 0.71 with every second loss on the answer alone, 0.71, 0.42 and 0.46 with all on notes and answer. Notes
-    that say in what a passage differs from what is asked, all losses on notes and answer: 0.58, 0.25 and 0.58; these
+    that say in what a passage differs from the question, all losses on notes and answer: 0.58, 0.25 and 0.58; these
     read well and are not heeded, so they are taken with the paper's loss.
 
-    Tried, beside these: nothing sure can be said of so little training. With 14 steps (a third less than on seed 101)
+    Tried, beside these: so little training shows nothing for sure. With 14 steps (a third less than on seed 101)
     neither way has learned to read: the reader without notes is right on 0.25, 0.35 and 0.15 of what a passage tells,
     and either rejects too much or too little, so gains swing from -0.5 to 0.55 from seed to seed with 20 questions of
     each kind. The verdict is of this budget, and a run of several times as many steps is what lacks.
@@ -112,11 +112,11 @@ class Notes(Study[Size]):
         pairs = [pairs[i] for i in rng.permutation(len(pairs))]
         half = len(pairs) // 2
         taught = [
-            asked(k, world[: size.persons], pairs[:half], size.passages, rng)
+            posed_question(k, world[: size.persons], pairs[:half], size.passages, rng)
             for k in drawn(4 * size.steps * size.batch, rng)
         ]
         posed = [
-            asked(k, world[size.persons :], pairs[half:], size.passages, rng, n=n, kept=True)
+            posed_question(k, world[size.persons :], pairs[half:], size.passages, rng, n=n, held_out=True)
             for k in KINDS
             for n in range(size.test)
         ]
@@ -130,20 +130,20 @@ class Notes(Study[Size]):
             out[f"{name}_tokens"] = train(
                 lm.model, rows[: count * size.batch], Selective(part="gate_up"), settings
             ).tokens
-            found = answered(lm, reader, posed, name == "notes")
+            replies = answered(lm, reader, posed, name == "notes")
             for kind in KINDS:
-                own = [(said, a) for said, a in zip(found, posed, strict=True) if a.kind == kind]
-                out[f"{name}_{kind}"] = fmean(right(said, a) for said, a in own)
-                out[f"{name}_{kind}_rejected"] = fmean(said.form == "none" for said, _ in own)
+                own = [(reply, a) for reply, a in zip(replies, posed, strict=True) if a.kind == kind]
+                out[f"{name}_{kind}"] = fmean(right(reply, a) for reply, a in own)
+                out[f"{name}_{kind}_rejected"] = fmean(reply.form == "none" for reply, _ in own)
         return out | {f"{kind}_gain": out[f"notes_{kind}"] - out[f"reader_{kind}"] for kind in KINDS}
 
 
 def drawn(count: int, rng: np.random.Generator) -> list[str]:
-    """Kinds of questions: half are told, the others known or unknown."""
+    """Kinds of `count` questions: half are "told", a quarter "known" and a quarter "unknown"."""
     return [str(k) for k in rng.choice(KINDS, count, p=(0.5, 0.25, 0.25))]
 
 
-def asked(
+def posed_question(
     kind: str,
     world: Sequence[Sequence[Fact]],
     pairs: Sequence[tuple[str, str]],
@@ -151,9 +151,9 @@ def asked(
     rng: np.random.Generator,
     *,
     n: int | None = None,
-    kept: bool = False,
-) -> Asked:
-    """A question of this kind, about the n-th person or pair (any), in a wording kept for exams if `kept`."""
+    held_out: bool = False,
+) -> Question:
+    """A question of this kind about the n-th person or pair (None: a random one), in an exam wording if `held_out`."""
     n = int(rng.integers(10**6)) if n is None else n
     if kind == "known":
         question, answer = pairs[n % len(pairs)]
@@ -163,16 +163,16 @@ def asked(
         person = world[n % len(world)]
         which, other = (int(i) for i in rng.permutation(len(person))[:2])
         fact = person[which]
-        question = fact.paraphrases[1] if kept else (fact.question, fact.paraphrases[0])[int(rng.integers(2))]
+        question = fact.paraphrases[1] if held_out else (fact.question, fact.paraphrases[0])[int(rng.integers(2))]
         like = [p[which] for p in namesakes(person, world, rng) if p[which].answer != fact.answer]
-        told = [person[other], *like]
+        options = [person[other], *like]
         if kind == "told":
-            told.insert(0, fact)
-        facts = [told[i] for i in rng.permutation(passages)]
+            options.insert(0, fact)
+        facts = [options[i] for i in rng.permutation(passages)]
         chosen = [(f.statement, note(f, fact)) for f in facts]
         answer = fact.answer if kind == "told" else UNKNOWN
     hits = tuple(Hit(id=f"{i}", text=text, score=1.0 - i / passages) for i, (text, _) in enumerate(chosen))
-    return Asked(kind, question, answer, hits, tuple(note for _, note in chosen))
+    return Question(kind, question, answer, hits, tuple(note for _, note in chosen))
 
 
 def alike(
@@ -194,21 +194,21 @@ def namesakes(
     return sorted(others, key=lambda p: not names & set(p[0].subject.split()))
 
 
-def note(told: Fact, asked: Fact) -> str:
-    """What a passage says about a question: of whom it tells, what it tells, and where it is not what is asked."""
-    if told.subject != asked.subject:
-        return f"{told.subject}, not {asked.subject}, of no use."
-    if told.relation != asked.relation:
-        return f"{told.subject}, {noun(told)}, not {noun(asked)}, of no use."
-    return f"{told.subject}, {noun(told)}: {told.answer}."
+def note(fact: Fact, wanted: Fact) -> str:
+    """A note on a passage: its person and fact, and in what it differs from the fact wanted."""
+    if fact.subject != wanted.subject:
+        return f"{fact.subject}, not {wanted.subject}, of no use."
+    if fact.relation != wanted.relation:
+        return f"{fact.subject}, {noun(fact)}, not {noun(wanted)}, of no use."
+    return f"{fact.subject}, {noun(fact)}: {fact.answer}."
 
 
 def noun(fact: Fact) -> str:
-    """What a fact tells of its subject."""
+    """The noun for a fact's relation."""
     return NOUNS.get(fact.relation, fact.relation)
 
 
-def examples(lm: LanguageModel, reader: ChainOfNote, rows: Sequence[Asked], notes: bool) -> list[dict[str, Any]]:
+def examples(lm: LanguageModel, reader: ChainOfNote, rows: Sequence[Question], notes: bool) -> list[dict[str, Any]]:
     """Examples to learn from; of those with notes, every second one has its loss on the answer alone."""
     out = []
     for n, row in enumerate(rows):
@@ -221,19 +221,19 @@ def examples(lm: LanguageModel, reader: ChainOfNote, rows: Sequence[Asked], note
     return out
 
 
-def prompt(reader: ChainOfNote, row: Asked, notes: bool) -> list[dict[str, str]]:
+def prompt(reader: ChainOfNote, row: Question, notes: bool) -> list[dict[str, str]]:
     """The reader's prompt, or the same passages with the task to answer at once."""
     system, user = reader.prompt(row.question, row.hits)
     return [system if notes else {"role": "system", "content": DIRECT}, user]
 
 
-def answered(lm: LanguageModel, reader: ChainOfNote, rows: Sequence[Asked], notes: bool) -> list[Answer]:
-    """What the model answers, read as the reader reads it."""
+def answered(lm: LanguageModel, reader: ChainOfNote, rows: Sequence[Question], notes: bool) -> list[Answer]:
+    """The model's answers, parsed by the reader."""
     prompts = [prompt(reader, row, notes) for row in rows]
-    told = lm.generate(prompts, max_tokens=reader.max_tokens if notes else 16)
-    return [reader.read(t[0].text, row.question, row.hits) for t, row in zip(told, rows, strict=True)]
+    replies = lm.generate(prompts, max_tokens=reader.max_tokens if notes else 16)
+    return [reader.read(t[0].text, row.question, row.hits) for t, row in zip(replies, rows, strict=True)]
 
 
-def right(said: Answer, row: Asked) -> bool:
-    """Whether the answer is right: of what is unknown, none."""
-    return said.form == "none" if row.kind == "unknown" else contains(said.text, row.answer)
+def right(reply: Answer, row: Question) -> bool:
+    """Whether the reply is right, which for an unknown answer is a refusal."""
+    return reply.form == "none" if row.kind == "unknown" else contains(reply.text, row.answer)

@@ -34,7 +34,7 @@ class Size:
 
 
 class Notes(Study[Size]):
-    """Guesses that get better by notes on earlier guesses, which nobody labelled.
+    """Guesses that get better by notes on earlier guesses, without labels.
 
     The paper has language models classify things of four kinds by ten attributes, lets them write notes on what they
     met, revise them with momentum and guess again; accuracy rises over the rounds, more for abler models, with local
@@ -92,7 +92,7 @@ class Notes(Study[Size]):
 
 
 class _Agent:
-    """Guesses by its notes, hears whether it was right, and takes notes of each batch."""
+    """Guesses by its notes, learns whether a guess was right, and takes notes on each batch."""
 
     def __init__(
         self, learner: InMemoryLearning, batch: int, *, rewarded: bool = True, subject: Subject | None = None
@@ -102,22 +102,22 @@ class _Agent:
     def learn(self, world: Creatures, rounds: int, tested: int) -> list[float]:
         """Accuracy on creatures never guessed at: after the first batch, half of them, and each of the last three."""
         embedder, rng = HashEmbedder(), np.random.default_rng(world.seed)
-        asked = (1, rounds // 2, rounds - 2, rounds - 1, rounds)
+        reported = (1, rounds // 2, rounds - 2, rounds - 1, rounds)
         curve: dict[int, float] = {}
         with scratch(embedder) as store:
             for n in range(1, rounds + 1):
                 seen = world.draw(self.batch, seed=n)
-                said = self.guesses(world, store, seen, rng)
+                guesses = self.guesses(world, store, seen, rng)
                 ops = [
                     _guess(f"{n} {i}", c, guess, self.rewarded)
-                    for i, (c, guess) in enumerate(zip(seen, said, strict=True))
+                    for i, (c, guess) in enumerate(zip(seen, guesses, strict=True))
                 ]
                 carry_out(store, embedder, self.learner.reconcile(store, ops, embedder, self.subject))
-                if n in asked:
+                if n in reported:
                     test = world.draw(tested, seed=0)
-                    found = self.guesses(world, store, test, rng)
-                    curve[n] = fmean(a == c.kind for a, c in zip(found, test, strict=True))
-        return [curve[n] for n in asked]
+                    answers = self.guesses(world, store, test, rng)
+                    curve[n] = fmean(a == c.kind for a, c in zip(answers, test, strict=True))
+        return [curve[n] for n in reported]
 
     def guesses(self, world: Creatures, store: Store, seen: Sequence[Creature], rng: np.random.Generator) -> list[str]:
         """The likeliest kind of each; of equals one at random."""
@@ -129,6 +129,6 @@ class _Agent:
 
 
 def _guess(name: str, creature: Creature, guess: str, rewarded: bool) -> Op:
-    """A guess with what came of it; unrewarded, an agent takes itself to be right."""
-    told = {"guess": guess, "right": guess == creature.kind or not rewarded}
-    return Op(kind="add", engram=Engram(id=name, text=creature.text, created="", metadata=told))
+    """A guess and whether it was right. An unrewarded agent takes itself to be right."""
+    record = {"guess": guess, "right": guess == creature.kind or not rewarded}
+    return Op(kind="add", engram=Engram(id=name, text=creature.text, created="", metadata=record))

@@ -22,11 +22,11 @@ class Size:
 
 
 class Updating(Study[Size]):
-    """A memory that replaces what is no longer so, beside one that only adds and one that nothing escapes.
+    """A memory that replaces outdated statements, beside a memory that only adds and a memory that misses no change.
 
     The paper annotates Korean dialogues of several sessions, trains a T5 to name the operation (PASS, APPEND, REPLACE,
     DELETE) for each pair of an old and a new memory sentence, and finds that its operations are mostly right (tables
-    4 and 5) and that a memory kept so answers better than one that accumulates (section 5.3). Here: statements about
+    4 and 5) and that such a memory answers better than one that accumulates (section 5.3). Here: statements about
     people whose circumstances change, in wordings, slots and with names that the classifier was not made on (the half
     "test" of `world.facts.changes`); MiniLM; an outdated statement of a slot beside the current one counts as a
     contradiction. Each question is then answered by the most alike statement that is still active.
@@ -63,15 +63,15 @@ class Updating(Study[Size]):
     )
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
-        """One stream, kept in three ways."""
+        """One stream in three memories."""
         stream = changes(size.facts, seed=seed, half="test")
         embedder = load_embedder("minilm")
-        kept, right, replaced, changed = _kept(stream, KeepMeUpdated(), embedder)
+        current, right, replaced, changed = _updated(stream, KeepMeUpdated(), embedder)
         everything = set(range(len(stream.statements)))
         perfect = everything - {n for s in stream.statements for n in s.replaces}
         answers = {
             name: _answered(stream, active, embedder)
-            for name, active in (("kept", kept), ("adding", everything), ("perfect", perfect))
+            for name, active in (("kept", current), ("adding", everything), ("perfect", perfect))
         }
         return {
             "right": right / max(replaced, 1),
@@ -79,12 +79,12 @@ class Updating(Study[Size]):
             "over_adding": answers["kept"][0] - answers["adding"][0],
             "contradictions": answers["kept"][1] / max(answers["adding"][1], 1e-9),
             "of_perfect": answers["kept"][0] / max(answers["perfect"][0], 1e-9),
-            **{f"answered_{name}": found for name, (found, _) in answers.items()},
+            **{f"answered_{name}": share for name, (share, _) in answers.items()},
         }
 
 
-def _kept(stream: Stream, updater: KeepMeUpdated, embedder: Any) -> tuple[set[int], int, int, int]:
-    """The statements still active at the end; replacements that were right, all of them, and how many were due."""
+def _updated(stream: Stream, updater: KeepMeUpdated, embedder: Any) -> tuple[set[int], int, int, int]:
+    """The statements active at the end; the numbers of right replacements, of replacements and of changes."""
     view = Statements([], embedder)
     right = replaced = changed = 0
     for n, s in enumerate(stream.statements):
@@ -100,21 +100,21 @@ def _kept(stream: Stream, updater: KeepMeUpdated, embedder: Any) -> tuple[set[in
 
 
 def _answered(stream: Stream, active: set[int], embedder: Any) -> tuple[float, float]:
-    """Share of the questions whose most alike active statement gives the value; share with an outdated one active."""
+    """Shares of questions whose most similar active statement is right, and that have an outdated statement beside."""
     places = sorted(active)
     vectors = embedder.encode([stream.statements[n].text for n in places])
-    asked = embedder.encode([q.question for q in stream.questions])
-    best = (asked @ vectors.T).argmax(1)
-    told: dict[tuple[str, str], set[str | None]] = {}
+    queries = embedder.encode([q.question for q in stream.questions])
+    best = (queries @ vectors.T).argmax(1)
+    values: dict[tuple[str, str], set[str | None]] = {}
     for n in places:
-        told.setdefault(_of(stream.statements[n]), set()).add(stream.statements[n].value)
-    found = both = 0
+        values.setdefault(_of(stream.statements[n]), set()).add(stream.statements[n].value)
+    right = both = 0
     for q, place in zip(stream.questions, best.tolist(), strict=True):
         s = stream.statements[places[place]]
-        found += (s.subject, s.slot, s.value) == (q.subject, q.slot, q.value)
-        values = told.get((q.subject, q.slot), set())
-        both += q.value in values and bool(values & set(q.stale))
-    return found / len(stream.questions), both / len(stream.questions)
+        right += (s.subject, s.slot, s.value) == (q.subject, q.slot, q.value)
+        known = values.get((q.subject, q.slot), set())
+        both += q.value in known and bool(known & set(q.stale))
+    return right / len(stream.questions), both / len(stream.questions)
 
 
 def _of(statement: Any) -> tuple[str, str]:

@@ -57,7 +57,7 @@ class Embedders(Study[Size]):
     wordings. Each kind is searched by itself, best five, and NDCG@5 is the mean of the kinds. Candidates are the
     right key and the three most similar wrong ones. `likelihood` has rewards by likelihood, `divergence` no
     grading, `mixed` batches of all kinds, `untold` no instructions, `labels` no rewards at all, `only_` one kind.
-    `read` is how often the right output is the likeliest of four after the first key found.
+    `read` is how often the right output is the likeliest of four after the first key retrieved.
 
     On seeds 100 and 101 the settings were chosen: rank 256 above 64 and 128, temperature 0.1 above 0.02 and 0.05,
     and for each arm the temperature of its rewards, of five to nine: 0.3 for ranks, 0.03 for likelihoods, 0.2 for
@@ -106,17 +106,17 @@ class Embedders(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         lm, encoder = load(size.model), Remembered(load_embedder(size.embedder))
         rng = np.random.default_rng(seed)
-        told = [t for aid in aids(size.people, seed=seed) for t in _told(aid, lm, encoder, rng, size.rewarded)]
+        rated = [t for aid in aids(size.people, seed=seed) for t in _rated(aid, lm, encoder, rng, size.rewarded)]
         exams = aids(max(1, size.people // 2), seed=seed, held_out=True)
-        full = [t.lesson(ranked) for t in told]
+        full = [t.lesson(ranked) for t in rated]
         arms: dict[str, tuple[Sequence[Lesson], dict[str, Any]]] = {
             "tuned": (full, {}),
-            "likelihood": ([t.lesson(_likely) for t in told], {"alpha": 0.03}),
+            "likelihood": ([t.lesson(_likely) for t in rated], {"alpha": 0.03}),
             "divergence": (full, {"graded": False, "alpha": 0.2}),
             "mixed": (full, {"homogeneous": False}),
             "untold": ([replace(x, instruction="") for x in full], {}),
             "labels": ([replace(x, rewards=None) for x in full], {}),
-            **{f"only_{k}": ([x for t, x in zip(told, full, strict=True) if t.kind == k], {}) for k in KINDS},
+            **{f"only_{k}": ([x for t, x in zip(rated, full, strict=True) if t.kind == k], {}) for k in KINDS},
         }
         out: dict[str, float] = {}
         with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/m", dimension=encoder.dimension) as store:
@@ -135,7 +135,7 @@ class Embedders(Study[Size]):
                 "bm25": by(Hybrid(dense=0, neighbours=0)),
             }
             for name, way in plain.items():
-                out |= _found(name, way, exams)
+                out |= _scores(name, way, exams)
             tuned: list[Search] = []
             for name, (lessons, settings) in arms.items():
                 rows = []
@@ -144,7 +144,7 @@ class Embedders(Study[Size]):
                     made.fit(lessons, encoder)
                     serving = {k: by(made.serving("" if name == "untold" else INSTRUCTIONS[k])) for k in KINDS}
                     tuned.append(lambda kind, need, serving=serving: serving[kind](kind, need))  # type: ignore[misc]
-                    rows.append(_found(name, tuned[-1], exams))
+                    rows.append(_scores(name, tuned[-1], exams))
                 out |= {n: fmean(r[n] for r in rows) for n in rows[0]}
             read_by: dict[str, Search | None] = {"none": None, "frozen": plain["frozen"], "tuned": tuned[0]}
             out |= {f"{name}_read": _read(lm, exams, search, size.read) for name, search in read_by.items()}
@@ -165,22 +165,22 @@ class Embedders(Study[Size]):
 
 
 @dataclass(frozen=True)
-class _Told:
-    """A lesson of a kind without rewards, and the likelihoods (candidates, outputs) that they are made of."""
+class _Rated:
+    """A lesson without rewards, and the likelihoods (candidates, outputs) from which rewards are computed."""
 
     kind: str
     plain: Lesson
     likely: NDArray[np.float64] | None
 
     def lesson(self, rewards: Callable[[NDArray[np.float64]], tuple[float, ...]]) -> Lesson:
-        """The lesson with rewards made so."""
+        """The lesson with `rewards` of the likelihoods."""
         return self.plain if self.likely is None else replace(self.plain, rewards=rewards(self.likely))
 
 
-def _told(aid: Aid, lm: Subject, encoder: Remembered, rng: np.random.Generator, rewarded: int) -> list[_Told]:
-    """A lesson for every need, the first with what rewards are made of; three similar wrong keys are candidates."""
+def _rated(aid: Aid, lm: Subject, encoder: Remembered, rng: np.random.Generator, rewarded: int) -> list[_Rated]:
+    """A lesson for each need with three similar wrong keys; the first `rewarded` have likelihoods."""
     order = np.argsort(-encoder.encode([n.query for n in aid.needs]) @ encoder.encode(aid.keys).T, 1, kind="stable")
-    out: list[_Told] = []
+    out: list[_Rated] = []
     for need, row in zip(aid.needs, order.tolist(), strict=True):
         wrong = [i for i in row if i not in need.right][:3]
         keys = tuple(aid.keys[i] for i in (int(rng.choice(need.right)), *wrong))
@@ -189,7 +189,7 @@ def _told(aid: Aid, lm: Subject, encoder: Remembered, rng: np.random.Generator, 
         if aid.kind in REWARDED and len(out) < rewarded:
             prompts = [_prompt(aid.kind, k, need.query) for k in keys]
             likely = likelihoods(lm, prompts, [f" {o}" for o in (need.output, *need.wrong)])
-        out.append(_Told(aid.kind, Lesson(INSTRUCTIONS[aid.kind], need.query, keys, spared=spared), likely))
+        out.append(_Rated(aid.kind, Lesson(INSTRUCTIONS[aid.kind], need.query, keys, spared=spared), likely))
     return out
 
 
@@ -199,12 +199,12 @@ def _likely(likely: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def _prompt(kind: str, key: str, query: str) -> str:
-    """What the model reads before it is to say something."""
+    """The prompt before the output that is scored."""
     shown = f"{key}\n" if key else ""
     return f"{shown}{query} ->" if kind == "examples" else f"{shown}\nQuestion: {query}\nAnswer:"
 
 
-def _found(name: str, search: Search, exams: Sequence[Aid]) -> dict[str, float]:
+def _scores(name: str, search: Search, exams: Sequence[Aid]) -> dict[str, float]:
     """NDCG@5 of each kind, and their mean."""
     each = {}
     for aid in exams:
@@ -214,11 +214,11 @@ def _found(name: str, search: Search, exams: Sequence[Aid]) -> dict[str, float]:
 
 
 def _read(lm: Subject, exams: Sequence[Aid], search: Search | None, count: int) -> float:
-    """Share of needs, of so many of each kind that is read, for which the right output is the likeliest of four."""
+    """Share of needs, at most `count` of each kind that is read, whose right output is the likeliest of four."""
     right = []
     for aid in exams:
-        some = aid.needs[:: max(1, len(aid.needs) // count)][:count] if aid.kind in REWARDED else ()
-        for need in some:
+        needs = aid.needs[:: max(1, len(aid.needs) // count)][:count] if aid.kind in REWARDED else ()
+        for need in needs:
             key = search(aid.kind, need)[0].text if search else ""
             likely = likelihoods(
                 lm, [_prompt(aid.kind, key, need.query)], [f" {o}" for o in (need.output, *need.wrong)]

@@ -10,7 +10,7 @@ from byheart.core.records import Hit
 from byheart.models.lm import load
 from byheart.recall.rerank.long_context_rag import Reorder
 from byheart.study.base.criterion import Criterion
-from byheart.study.base.reading import Asked, asked, right
+from byheart.study.base.reading import Question, questions, right
 from byheart.study.base.study import Scales, Study
 
 
@@ -59,7 +59,7 @@ class LongContextRAG(Study[Size]):
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         lm = load(size.model)
-        rows = asked(size.questions, passages=size.passages, facts=2, seed=seed)
+        rows = questions(size.questions, passages=size.passages, facts=2, seed=seed)
         ranks = {q.question: n % 3 for n, q in enumerate(rows)}
         out = {
             "first": right(lm, rows, lambda q: _at(q, 0)),
@@ -74,7 +74,7 @@ class LongContextRAG(Study[Size]):
         }
 
 
-def _at(one: Asked, place: int) -> list[Hit]:
+def _at(question: Question, place: int) -> list[Hit]:
     """The passages with the right one in this place."""
-    others = list(one.hits[1:])
-    return [*others[:place], one.hits[0], *others[place:]]
+    others = list(question.hits[1:])
+    return [*others[:place], question.hits[0], *others[place:]]

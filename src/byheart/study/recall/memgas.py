@@ -25,7 +25,7 @@ class Size:
 
 
 class MultiGranularity(Study[Size]):
-    """Sessions of long dialogues found by four granularities together, against each of them alone.
+    """Sessions of long dialogues retrieved by four granularities together, against each granularity alone.
 
     The paper ranks sessions of LoCoMo, LongMemEval and Long-MT-Bench+ by Contriever, with summaries and keywords
     written by GPT-4o-mini; the router and the associations are what it adds. It finds more than one granularity does:
@@ -33,10 +33,10 @@ class MultiGranularity(Study[Size]):
     not at hand).
     Here: sessions of LoCoMo by MiniLM, which reads the first 256 tokens of a session; summaries and keywords by rule.
     Seeds are dialogues: 0 to 2 are the last three of the five; the first two (seeds 100 and 101) chose the rule for
-    summaries (sentences of the highest weight over the square root of their length; SumBasic found two fifths as much)
-    and their length, 3 of 3 to 8 sentences. All else is the authors': temperature 0.1, 30 candidates, 15 seeds,
-    damping 0.1. Measured by NDCG at 3, the number of sessions the paper gives to its reader. `released` weighs by
-    1 - H, as the authors' code does. A first look, with SumBasic, was at all five dialogues; no setting is from it.
+    summaries (sentences of the highest weight over the square root of their length; SumBasic retrieved two fifths as
+    much) and their length, 3 of 3 to 8 sentences. All else is the authors': temperature 0.1, 30 candidates, 15 seeds,
+    damping 0.1. Measured by NDCG at 3, the number of sessions the paper gives to its reader. `released` weighs by 1 -
+    H, as the authors' code does. A first look, with SumBasic, was at all five dialogues; no setting is from it.
 
     The granularities together find more than sessions alone in every dialogue (+0.02, +0.07, +0.12), but one alone
     (turns) is as good in the third; the router and the associations add nothing to their sum. Tried: at temperature
@@ -76,14 +76,14 @@ class MultiGranularity(Study[Size]):
             "released": Released(),
         }
         out: dict[str, float] = {}
-        with Conversation(data, seed=seed) as told:
+        with Conversation(data, seed=seed) as conversation:
             for name, searcher in arms.items():
 
                 def ranked(query: str, searcher: MemGAS = searcher) -> list[str]:
-                    found = searcher.memories(Query(query, told.store, told.embedder))
-                    return [engrams[0].source or "" for engrams, _ in found]
+                    memories = searcher.memories(Query(query, conversation.store, conversation.embedder))
+                    return [engrams[0].source or "" for engrams, _ in memories]
 
-                out |= {f"{name}_{measure}": value for measure, value in told.sessions(ranked, size.k).items()}
+                out |= {f"{name}_{measure}": value for measure, value in conversation.sessions(ranked, size.k).items()}
         best = max(out[f"{name}_ndcg"] for name in GRANULARITIES)
         return out | {
             "over_best_ndcg": out["memgas_ndcg"] - best,

@@ -24,7 +24,7 @@ from byheart.study.base.study import Scales, Study
 from byheart.world.facts.biographies import RELATIONS, Biographies
 
 DENSE = Hybrid(lexical=0, neighbours=0)
-Asked = tuple[str, str, str]
+Question = tuple[str, str, str]
 """A question, its answer, and the person whom the answer is about."""
 
 
@@ -39,14 +39,14 @@ class Size:
 class QuestionMemory(Study[Size]):
     """A memory of question-answer pairs against passages: questions in other wordings, and questions of two hops.
 
-    The paper retrieves from PAQ's 65 million pairs and has T5 read what was found: better than other systems on pairs
-    for single-hop questions, nearer to passages, and by putting found pairs into the question it answers two-hop
-    questions that no pair asks (MuSiQue, HotpotQA).
+    The paper retrieves from PAQ's 65 million pairs and has T5 read the hits. It is better than other systems on pairs
+    for single-hop questions and nearer to passages. With retrieved pairs in the question it answers two-hop questions
+    that no pair holds (MuSiQue, HotpotQA).
     Here: biographies of people who do not exist, nine sentences each; pairs by rule; MiniLM's cosine, of questions for
-    pairs and of texts for passages (`Chunks` as it is, and single sentences). Questions are in wordings kept for exams.
-    Two-hop questions ask for an attribute of somebody's spouse, who is not named. What is answered: of passages, the
-    first `words` words retrieved name the person and hold the answer; of pairs the same, and `exact` says that the
-    first pair's answer alone is right. There is no reader: the passages' share is what a perfect one could reach.
+    pairs and of texts for passages (`Chunks` as it is, and single sentences). Questions are in the exam wordings.
+    Two-hop questions ask for an attribute of somebody's spouse, who is not named. A question counts as answered if the
+    first `words` words retrieved name the person and hold the answer. For pairs, `exact` is the share whose first
+    pair has the right answer. There is no reader: the passages' share is what a perfect one could reach.
     Chained is two rounds of `Iterative`, for passages, sentences and pairs alike.
 
     On seed 100 the form of the questions and of the refined question was chosen: questions with a gap at the end ("X
@@ -54,9 +54,9 @@ class QuestionMemory(Study[Size]):
     natural order 0.53, where single sentences gave 0.64: the words of an answer help to find it. Of refinements, new
     names in the place of shared words gave more than a bag of words that either lacks.
 
-    Pairs do not come near to passages. Tried: every fact stands in a pair, so it is their order: a question without its
-    answer is told from others of the same person by few words, and single sentences, which are as short, find 0.95 in
-    80 words where pairs find 0.81 (seed 100). Encoding question and answer together gave 0.72 instead of 0.69 there,
+    Pairs do not come near to passages. Tried: every fact stands in a pair, so it is their order. A question without its
+    answer differs from others of the same person by few words. Single sentences, which are as short, reach 0.95 in
+    80 words where pairs reach 0.81 (seed 100). Encoding question and answer together gave 0.72 instead of 0.69 there,
     before the questions were put into their natural order. A trained writer of questions, such as PAQ's, is what lacks.
     """
 
@@ -83,12 +83,12 @@ class QuestionMemory(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         encoder = Remembered(load_embedder(size.embedder))
         world = Biographies(size.persons, seed=seed)
-        told = [{"text": f"{world.biography(p)} {married(world, p)}", "source": f"{p}"} for p in range(size.persons)]
-        single, double = asked(world, seed)
+        texts = [{"text": f"{world.biography(p)} {married(world, p)}", "source": f"{p}"} for p in range(size.persons)]
+        single, double = questions_of(world, seed)
         arms: dict[str, tuple[Sequence[Engram], Callable[[Sequence[Engram]], list[str]]]] = {
-            "passages": (Chunks().write(told), _texts),
-            "sentences": (Chunks(enough=1, longest=1).write(told), _texts),
-            "pairs": ([op.engram for op in QAMemory().write(told) if op.engram], keys),
+            "passages": (Chunks().write(texts), _texts),
+            "sentences": (Chunks(enough=1, longest=1).write(texts), _texts),
+            "pairs": ([op.engram for op in QAMemory().write(texts) if op.engram], keys),
         }
         out: dict[str, float] = {}
         for name, (engrams, read) in arms.items():
@@ -97,11 +97,11 @@ class QuestionMemory(Study[Size]):
                 answers = {e.id: e.answer or "" for e in engrams}
                 for hops, questions in (("single", single), ("double", double)):
                     for way, search in (("", DENSE), ("_chained", Iterative(by=DENSE))):
-                        found = [search.search(Query(q, store, encoder, k=12)) for q, _, _ in questions]
+                        hits = [search.search(Query(q, store, encoder, k=12)) for q, _, _ in questions]
                         for words in (20, 40, 80):
-                            out[f"{name}_{hops}{way}_{words}"] = answered(found, questions, words)
+                            out[f"{name}_{hops}{way}_{words}"] = answered(hits, questions, words)
                         if name == "pairs":
-                            first = zip(found, questions, strict=True)
+                            first = zip(hits, questions, strict=True)
                             out[f"exact_{hops}{way}"] = fmean(contains(answers[h[0].id], a) for h, (_, a, _) in first)
         return out | {
             "single_gap": out["passages_single_80"] - out["pairs_single_80"],
@@ -112,11 +112,11 @@ class QuestionMemory(Study[Size]):
         }
 
 
-def asked(world: Biographies, seed: int, persons: int | None = None) -> tuple[list[Asked], list[Asked]]:
-    """Two single-hop and two two-hop questions about the first `persons` (all), in wordings kept for exams."""
+def questions_of(world: Biographies, seed: int, persons: int | None = None) -> tuple[list[Question], list[Question]]:
+    """Two single-hop and two two-hop questions about each of the first `persons` (None: all), in exam wordings."""
     rng = np.random.default_rng(seed)
-    single: list[Asked] = []
-    double: list[Asked] = []
+    single: list[Question] = []
+    double: list[Question] = []
     for person in range(world.people if persons is None else persons):
         names = [list(world.attributes)[i] for i in rng.permutation(len(world.attributes))[:2]]
         other = world.spouse(person)
@@ -130,19 +130,19 @@ def asked(world: Biographies, seed: int, persons: int | None = None) -> tuple[li
 
 
 def married(world: Biographies, person: int) -> str:
-    """Who the person's spouse is, as a sentence; "" for one who has none."""
-    told = world.related(person, next(iter(RELATIONS)))
-    return told[0] if told else ""
+    """A sentence that names the person's spouse; "" for a person without a spouse."""
+    sentences = world.related(person, next(iter(RELATIONS)))
+    return sentences[0] if sentences else ""
 
 
 def _texts(engrams: Sequence[Engram]) -> list[str]:
     return [e.text for e in engrams]
 
 
-def answered(found: Sequence[Sequence[Hit]], questions: Sequence[Asked], words: int) -> float:
-    """Share of questions for which a piece among the first so many words names the person and holds the answer."""
+def answered(rankings: Sequence[Sequence[Hit]], questions: Sequence[Question], words: int) -> float:
+    """Share of questions whose first `words` retrieved words hold a piece with both the person and the answer."""
     right = 0
-    for hits, (_, answer, person) in zip(found, questions, strict=True):
+    for hits, (_, answer, person) in zip(rankings, questions, strict=True):
         left = words
         for hit in hits:
             piece = " ".join(hit.text.split()[:left])

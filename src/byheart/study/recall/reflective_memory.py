@@ -58,14 +58,14 @@ class ReflectiveMemory(Study[Size]):
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         starts = [s for s in (100, 101) if s % 2 != seed % 2 or seed < 100]
-        with Conversation(data, seed=seed) as told:
-            own, embedder = _asked(told), told.embedder
+        with Conversation(data, seed=seed) as conversation:
+            own, embedder = _questions(conversation), conversation.embedder
             before = []
             for start in starts:
                 with Conversation(data, seed=start, embedder=embedder) as other:
-                    before += _asked(other)
+                    before += _questions(other)
             plain = RetrospectiveReflection(noise=0.0)
-            out = {"retriever": fmean(q.found(plain, embedder) for q in own), "pool": fmean(q.most for q in own)}
+            out = {"retriever": fmean(q.recalled(plain, embedder) for q in own), "pool": fmean(q.most for q in own)}
             for name, scale in (("online", size.noise), ("gumbel", 1.0)):
                 made = [_stream(own, before, order, size.rate, scale, embedder) for order in range(size.orders)]
                 out |= {name: fmean(m[0] for m in made), f"{name}_calm": fmean(m[1] for m in made)}
@@ -77,8 +77,8 @@ class ReflectiveMemory(Study[Size]):
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A question, what the retriever found for it, and the turns that hold the answer."""
+class _Question:
+    """A question, the retriever's hits, and the turns that hold the answer."""
 
     query: str
     hits: tuple[Hit, ...]
@@ -88,8 +88,8 @@ class _Asked:
         """The question as a query for the five hits that are read."""
         return Query(self.query, embedder=embedder, k=5)
 
-    def found(self, reranker: RetrospectiveReflection, embedder: Embedder) -> float:
-        """Share of the evidence among what a reranker gives."""
+    def recalled(self, reranker: RetrospectiveReflection, embedder: Embedder) -> float:
+        """Share of the evidence among the hits that a reranker returns."""
         given = [h.id for h in reranker.order(self.about(embedder), self.hits)]
         return recall(given, self.wanted, len(given))
 
@@ -99,26 +99,30 @@ class _Asked:
         return recall([h.id for h in self.hits], self.wanted, len(self.hits))
 
 
-def _asked(told: Conversation) -> list[_Asked]:
+def _questions(conversation: Conversation) -> list[_Question]:
     dense = Hybrid(lexical=0.0, neighbours=0.0)
     return [
-        _Asked(p.text, tuple(dense.search(Query(p.text, told.store, told.embedder, k=20))), told.wanted(p))
-        for p in told.dialogue.probes
+        _Question(
+            p.text,
+            tuple(dense.search(Query(p.text, conversation.store, conversation.embedder, k=20))),
+            conversation.wanted(p),
+        )
+        for p in conversation.dialogue.probes
     ]
 
 
 def _stream(
-    own: list[_Asked], before: list[_Asked], order: int, rate: float, noise: float, embedder: Embedder
+    own: list[_Question], before: list[_Question], order: int, rate: float, noise: float, embedder: Embedder
 ) -> tuple[float, float]:
-    """Recall with noise and without while learning from one question after the other."""
+    """Mean recall with noise and without it, while learning from one question after another."""
     learner = RetrospectiveReflection(rate=rate, noise=noise, seed=order)
     calm = RetrospectiveReflection(noise=0.0)
     for q in before:
         learner.learn(q.about(embedder), q.hits, q.wanted)
-    found = []
+    recalls = []
     for i in np.random.default_rng(order).permutation(len(own)):
         q = own[i]
         calm.load_state_dict(learner.state_dict())
-        found.append((q.found(learner, embedder), q.found(calm, embedder)))
+        recalls.append((q.recalled(learner, embedder), q.recalled(calm, embedder)))
         learner.learn(q.about(embedder), q.hits, q.wanted)
-    return fmean(f[0] for f in found), fmean(f[1] for f in found)
+    return fmean(f[0] for f in recalls), fmean(f[1] for f in recalls)

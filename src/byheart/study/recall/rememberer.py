@@ -104,7 +104,7 @@ class Experience(Study[Size]):
 
 
 class _Agent:
-    """Acts by what seems likely and by experience, and learns from whole episodes."""
+    """Acts by likelihood and by experience, and learns from whole episodes."""
 
     def __init__(
         self, house: House, store: Store, embedder: Embedder, learner: Rememberer, heat: float, seed: int
@@ -113,7 +113,7 @@ class _Agent:
         self.heat, self.rng, self.episodes = heat, np.random.default_rng(seed), 0
 
     def run(self, errand: Errand, *, learn: bool = False, subject: Subject | None = None) -> float:
-        """The reward of one errand; `learn` keeps what was met."""
+        """Whether an errand earned the full reward. With `learn`, its steps go into the memory."""
         state, gained, ops = State(), 0.0, []
         self.episodes += 1
         for n in range(LONGEST):
@@ -121,12 +121,12 @@ class _Agent:
             scores = self.learner.weigh(self.store, self.embedder, errand.text, sight, choices, subject)
             action = choices[self._drawn(scores)]
             state, reward = self.house.act(errand, state, action)
-            told = {"task": errand.text, "observation": sight, "action": action, "reward": reward}
+            record = {"task": errand.text, "observation": sight, "action": action, "reward": reward}
             name = f"{self.episodes} {n}"
             ops.append(
                 Op(
                     kind="add",
-                    engram=Engram(id=name, text=action, source=f"{self.episodes}", created="", metadata=told),
+                    engram=Engram(id=name, text=action, source=f"{self.episodes}", created="", metadata=record),
                 )
             )
             gained += reward

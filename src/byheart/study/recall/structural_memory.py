@@ -16,7 +16,7 @@ from byheart.recall.write.structural_memory import KINDS, StructuralMemory
 from byheart.store.sqlite import Store
 from byheart.study.base.criterion import Criterion
 from byheart.study.base.study import Scales, Study
-from byheart.study.recall.qa_memory import answered, asked, married
+from byheart.study.recall.qa_memory import answered, married, questions_of
 from byheart.world.facts.biographies import Biographies
 
 DENSE = Hybrid(lexical=0, neighbours=0)
@@ -45,7 +45,7 @@ class Structures(Study[Size]):
     and lose least when documents that answer nothing are added; iterative retrieval is the best of the three.
     Here: biographies of people who do not exist, by rule; questions of one and of two hops (`study.qa_memory`);
     MiniLM's cosine in one step, the same with BM25 (the rerank of its candidates by words), and two rounds of
-    `Iterative`. Noise are biographies of others. A question counts as answered where a piece among the first 100
+    `Iterative`. Noise is biographies of other people. A question counts as answered where a piece among the first 100
     retrieved words names the person and holds the answer, so every structure has the same room. No model reads.
     Thresholds are from the claim; a look at seed 100 changed none of them, nor any setting.
 
@@ -82,24 +82,27 @@ class Structures(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         encoder = Remembered(load_embedder(size.embedder))
         world = Biographies(size.persons + size.noise, seed=seed)
-        tasks = dict(zip(("one", "two"), asked(world, seed, size.persons), strict=True))
+        tasks = dict(zip(("one", "two"), questions_of(world, seed, size.persons), strict=True))
         memories = {kind: (kind,) for kind in KINDS} | {"mixed": KINDS}
         out: dict[str, float] = {}
         for level, count in (("quiet", size.persons), ("noisy", size.persons + size.noise)):
-            told = [{"text": f"{world.biography(p)} {married(world, p)}", "source": f"{p}"} for p in range(count)]
+            texts = [{"text": f"{world.biography(p)} {married(world, p)}", "source": f"{p}"} for p in range(count)]
             for name, kinds in memories.items():
-                engrams = [op.engram for op in StructuralMemory(kinds=kinds).write(told) if op.engram]
-                with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/m", dimension=encoder.dimension) as kept:
-                    kept.add(engrams, encoder.encode([e.text for e in engrams]))
+                engrams = [op.engram for op in StructuralMemory(kinds=kinds).write(texts) if op.engram]
+                with (
+                    tempfile.TemporaryDirectory() as folder,
+                    Store(f"{folder}/m", dimension=encoder.dimension) as store,
+                ):
+                    store.add(engrams, encoder.encode([e.text for e in engrams]))
                     for way, search in SEARCHES.items():
                         for task, questions in tasks.items():
-                            found = [search.search(Query(q, kept, encoder, k=20)) for q, _, _ in questions]
-                            out[f"{name}_{way}_{task}_{level}"] = answered(found, questions, WORDS)
+                            hits = [search.search(Query(q, store, encoder, k=20)) for q, _, _ in questions]
+                            out[f"{name}_{way}_{task}_{level}"] = answered(hits, questions, WORDS)
         return out | _summed(out)
 
 
 def _summed(scores: Mapping[str, float]) -> dict[str, float]:
-    """What the criteria are on, of scores by memory, search, task and level."""
+    """The measures of the criteria, computed from scores by memory, search, task and level."""
 
     def mean(*wanted: str) -> float:
         return fmean(v for k, v in scores.items() if set(wanted) <= set(k.split("_")))

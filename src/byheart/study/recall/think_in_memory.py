@@ -31,13 +31,13 @@ class Size:
 
 
 class Thoughts(Study[Size]):
-    """Thoughts searched in one bucket of a hash, and old thoughts forgotten where a new one contradicts them.
+    """Thoughts searched in a single bucket of a hash, and old thoughts deleted where a new thought contradicts them.
 
-    The paper keeps a sentence for each relation that a dialogue tells, finds the right one among ten for 97.3% of
-    queries on KdConv by looking only into the query's bucket, in less time than by comparing all, and lets a language
-    model delete what is contradicted.
+    The paper stores a sentence for each relation in a dialogue. Looking only into the query's bucket, it retrieves the
+    right sentence among ten for 97.3% of queries on KdConv, in less time than by comparing all. A language model
+    deletes what is contradicted.
     Here: sentences about people who do not exist, by MiniLM, with questions in wordings that no sentence has. A
-    question counts as found when its sentence is among ten. Then every person gets another job and town, told in
+    question counts as a hit when its sentence is among ten. Then every person gets another job and town, stated in
     another wording; triples come with the sentences, so only the bucket decides whether the old one is noticed. The
     paper does not say how many buckets there are; of 8, 16 and 32, on seeds 100 and 101, one bucket keeps 0.40, 0.40
     and 0.30 of what comparing all finds, and 16 compare less than 8.
@@ -69,26 +69,26 @@ class Thoughts(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         encoder = Remembered(load_embedder(size.embedder))
         world = Biographies(size.people, seed=seed)
-        said = [_thought(world, p, a, n) for p in range(size.people) for n, a in enumerate(world.attributes)]
-        asked = [
+        thoughts = [_thought(world, p, a, n) for p in range(size.people) for n, a in enumerate(world.attributes)]
+        questions = [
             (world.question(p, a, held_out=True), f"{p} {a}") for p in range(size.people) for a in world.attributes
         ]
-        asked = [asked[i] for i in np.random.default_rng(seed).permutation(len(asked))[: 3 * size.people]]
+        questions = [questions[i] for i in np.random.default_rng(seed).permutation(len(questions))[: 3 * size.people]]
         out: dict[str, float] = {}
         with tempfile.TemporaryDirectory() as folder:
             with Store(f"{folder}/all", dimension=encoder.dimension) as store:
-                store.add(said, encoder.encode([e.text for e in said]))
+                store.add(thoughts, encoder.encode([e.text for e in thoughts]))
                 everything = LSH(buckets=2, probes=2)
                 arms = {"exact": everything} | {
                     f"probes_{n}": LSH(buckets=size.buckets, probes=n, fill=False, seed=seed) for n in (1, 2, 4)
                 }
                 for name, searcher in arms.items():
-                    found = [
+                    hits = [
                         wanted in [h.id for h in searcher.search(Query(query, store, encoder))]
-                        for query, wanted in asked
+                        for query, wanted in questions
                     ]
-                    out[name] = fmean(found)
-                out |= _opened(encoder, said, [q for q, _ in asked], size.buckets, seed)
+                    out[name] = fmean(hits)
+                out |= _opened(encoder, thoughts, [q for q, _ in questions], size.buckets, seed)
             new = [_moved(world, p, a, seed) for p in range(size.people) for a in ("job", "town")]
             for name, updater in (
                 ("added", None),
@@ -96,10 +96,10 @@ class Thoughts(Study[Size]):
                 ("current_probes_4", ThinkInMemory(buckets=size.buckets, probes=4, seed=seed)),
             ):
                 with Store(f"{folder}/{name}", dimension=encoder.dimension) as store:
-                    store.add(said, encoder.encode([e.text for e in said]))
+                    store.add(thoughts, encoder.encode([e.text for e in thoughts]))
                     _carry_out(store, encoder, new, updater)
                     out[name] = fmean(_current(everything, store, encoder, _question(world, e), e) for e in new)
-                    out[f"{name}_kept"] = store.count() / len(said)
+                    out[f"{name}_kept"] = store.count() / len(thoughts)
         return out | {
             "kept": out["probes_1"] / max(out["exact"], 1e-9),
             "kept_4": out["probes_4"] / max(out["exact"], 1e-9),
@@ -129,24 +129,24 @@ def _question(world: Biographies, thought: Engram) -> str:
 
 
 def _current(searcher: LSH, store: Store, encoder: Remembered, query: str, new: Engram) -> bool:
-    """Whether the new thought is among ten and the one that it contradicts is not."""
-    found = {h.id for h in searcher.search(Query(query, store, encoder))}
-    return new.id in found and new.id.removeprefix("new ") not in found
+    """Whether the new thought is among ten and the thought that it contradicts is not."""
+    hits = {h.id for h in searcher.search(Query(query, store, encoder))}
+    return new.id in hits and new.id.removeprefix("new ") not in hits
 
 
 def _opened(
-    encoder: Remembered, said: Sequence[Engram], queries: Sequence[str], buckets: int, seed: int
+    encoder: Remembered, thoughts: Sequence[Engram], queries: Sequence[str], buckets: int, seed: int
 ) -> dict[str, float]:
     """Share of all thoughts that a query is compared with in one bucket and in four."""
     hashed = Buckets(encoder.dimension, buckets, seed=seed)
-    of = hashed.order(encoder.encode([e.text for e in said]))[:, 0]
+    of = hashed.order(encoder.encode([e.text for e in thoughts]))[:, 0]
     order = hashed.order(encoder.encode(list(queries)))
     shares = {n: fmean(float(np.isin(of, row[:n]).mean()) for row in order) for n in (1, 4)}
     return {"compared": shares[1], "compared_4": shares[4]}
 
 
 def _carry_out(store: Store, encoder: Remembered, new: Sequence[Engram], updater: ThinkInMemory | None) -> None:
-    """Take in new thoughts one by one, as the updater proposes."""
+    """Add new thoughts one by one, as the updater proposes."""
     for engram in new:
         op = Op(kind="add", engram=engram)
         for step in [op] if updater is None else updater.reconcile(store, [op], encoder):

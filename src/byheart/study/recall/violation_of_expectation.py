@@ -33,17 +33,17 @@ class Size:
 
 
 class Surprises(Study[Size]):
-    """A user's replies predicted from facts that earlier surprises left, and from others.
+    """A user's replies predicted from facts stored at earlier surprises, and from other facts.
 
     The paper has GPT-4 expect what a tutor's user will say, revises that by facts recalled about the user, compares it
     with what came, and keeps facts derived from the difference; judged by the model, predictions of real users with
     such facts are wrong less often than without.
-    Here: invented users are asked twelve things in changing words on three visits and reply as most people do or, on
+    Here: invented users get twelve questions in changing words on three visits and reply as most people do or, on
     half of the topics, in their own way; one reply in ten strays, and half of the messages say something else besides.
     What most people reply is known. A reply is expected by MiniLM, out of the four that a topic has, from the facts
     that are recalled or else from what most people say; the next visit is then predicted. `surprise` keeps facts of
     messages that were not expected, `likelihood` of those that SmolLM2-135M finds unlikely, `random` as many statements
-    as `surprise`, drawn from all that was said, `everything` all of them, `nothing` none. `nats` are those that the
+    as `surprise`, drawn from all statements, `everything` all of them, `nothing` none. `nats` are those that the
     language model needs for a token of the replies that came, with the same facts in its prompt.
 
     `near` is from the cosines of the questions. Of 2.5 and 3 `nats` on seed 101, 2.5 agrees better with what was
@@ -97,78 +97,79 @@ class Surprises(Study[Size]):
 
 
 class _User:
-    """A user whose visits are learned from in several ways, and whose replies on a later visit are predicted."""
+    """A user. Several memories learn from earlier visits and predict the replies on the last visit."""
 
     def __init__(
         self, keeps: ViolationOfExpectation, encoder: Remembered, lm: Subject | None, user: Customer, visits: int
     ) -> None:
         self.keeps, self.encoder, self.lm = keeps, encoder, lm
         self.met = [e for n in range(visits) for e in user.visit(n)]
-        self.asked = list(user.visit(visits, strays=False))
+        self.last_visit = list(user.visit(visits, strays=False))
         self.rng = np.random.default_rng(user.seed)
 
     def measured(self) -> dict[str, float]:
-        """Errors by what is kept: nothing, what surprised, as many statements drawn at random, all of them."""
+        """Errors by what is stored: nothing, surprises, as many statements drawn at random, all statements."""
         out: dict[str, float] = {}
         with scratch(self.encoder) as store:
             out |= self._predicted("nothing", store)
         out |= self._learned("surprise", None)
         if self.lm is not None:
             out |= self._learned("likelihood", self.lm)
-        said = {op.engram.text: op for e in self.met for op in self._statements(e) if op.engram is not None}
-        drawn = self.rng.permutation(len(said))[: round(out["kept_surprise"])]
-        for name, some in (("random", sorted(drawn)), ("everything", range(len(said)))):
+        statements = {op.engram.text: op for e in self.met for op in self._statements(e) if op.engram is not None}
+        drawn = self.rng.permutation(len(statements))[: round(out["kept_surprise"])]
+        for name, chosen in (("random", sorted(drawn)), ("everything", range(len(statements)))):
             with scratch(self.encoder) as store:
-                carry_out(store, self.encoder, [list(said.values())[i] for i in some])
+                carry_out(store, self.encoder, [list(statements.values())[i] for i in chosen])
                 out |= self._predicted(name, store)
         return out
 
     def _learned(self, name: str, judge: Subject | None) -> dict[str, float]:
-        """Expect every message, keep what surprises; then predict."""
+        """Predict every message and store the surprises, then predict the last visit."""
         rows = []
         with scratch(self.encoder) as store:
             for e in self.met:
                 expected = self._expected(store, e)
-                found = self.keeps.reconcile(store, [_message(e, expected)], self.encoder, judge)
-                carry_out(store, self.encoder, found)
-                rows.append((expected != e.reply, found[-1].reason == "surprised"))
-            told = {
-                f"{name}_first_visit": fmean(wrong for wrong, _ in rows[: len(self.asked)]),
-                f"{name}_last_visit": fmean(wrong for wrong, _ in rows[-len(self.asked) :]),
+                ops = self.keeps.reconcile(store, [_message(e, expected)], self.encoder, judge)
+                carry_out(store, self.encoder, ops)
+                rows.append((expected != e.reply, ops[-1].reason == "surprised"))
+            figures = {
+                f"{name}_first_visit": fmean(wrong for wrong, _ in rows[: len(self.last_visit)]),
+                f"{name}_last_visit": fmean(wrong for wrong, _ in rows[-len(self.last_visit) :]),
                 f"{name}_agrees": fmean(wrong == noted for wrong, noted in rows),
             }
-            return told | self._predicted(name, store)
+            return figures | self._predicted(name, store)
 
     def _statements(self, e: Exchange) -> list[Op]:
-        """Everything that a message says, in the form in which surprises are kept."""
+        """All statements of a message, in the form in which surprises are stored."""
         with scratch(self.encoder) as empty:
-            found = ViolationOfExpectation(same=1.0).reconcile(empty, [_message(e, "")], self.encoder)
-        return [op for op in found if op.kind == "add"]
+            ops = ViolationOfExpectation(same=1.0).reconcile(empty, [_message(e, "")], self.encoder)
+        return [op for op in ops if op.kind == "add"]
 
     def _expected(self, store: Store, e: Exchange) -> str:
-        """The reply that facts speak for, or what most people say."""
+        """The reply that the facts favour, or else what most people say."""
         return self.keeps.expect(store, self.encoder, e.question, choices=e.topic.replies) or e.topic.replies[0]
 
     def _predicted(self, name: str, store: Store) -> dict[str, float]:
         """Share of wrong predictions, and a language model's nats per token of the replies that came."""
         out = {
-            f"error_{name}": fmean(self._expected(store, e) != e.reply for e in self.asked),
+            f"error_{name}": fmean(self._expected(store, e) != e.reply for e in self.last_visit),
             f"kept_{name}": float(store.count()),
         }
         if self.lm is not None:
-            known = [self.keeps.facts(store, self.encoder, e.question) for e in self.asked]
+            known = [self.keeps.facts(store, self.encoder, e.question) for e in self.last_visit]
             pairs = [
-                (self.keeps.prompt(e.question, k, _usual(e)), e.reply) for e, k in zip(self.asked, known, strict=True)
+                (self.keeps.prompt(e.question, k, _usual(e)), e.reply)
+                for e, k in zip(self.last_visit, known, strict=True)
             ]
             out[f"nats_{name}"] = fmean(-math.fsum(s) / len(s) for s in self.lm.score(pairs))
         return out
 
 
 def _message(e: Exchange, expected: str) -> Op:
-    """A user's message with what came before it and what was expected."""
-    told = {"asked": e.question, "expected": expected, "before": _usual(e)}
+    """A user's message with the message before it and the expected reply."""
+    record = {"asked": e.question, "expected": expected, "before": _usual(e)}
     name = f"{e.question} {e.message}".replace(",", "")
-    return Op(kind="add", engram=Engram(id=name, text=e.message, created="", metadata=told))
+    return Op(kind="add", engram=Engram(id=name, text=e.message, created="", metadata=record))
 
 
 def _usual(e: Exchange) -> str:

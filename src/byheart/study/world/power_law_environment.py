@@ -50,7 +50,7 @@ class PowerLaw(Study[Size]):
     training there keeps the old tasks as well as popular regularisers do without it, or better, and as well as
     where the same amount comes back by other laws, or better; later tasks are learned faster.
     Here: scikit-learn's 8 x 8 digits, a perceptron, Adam; half as much comes back as is new, in all three laws,
-    with decays of 0.5 (the exponent at which human memory is said to fade). The strengths of EWC, SI and LwF were
+    with decays of 0.5 (the exponent reported for human memory). The strengths of EWC, SI and LwF were
     chosen on seeds 100 and 101 for their best average accuracy. Faster means: accuracy on the new task after its
     first 50 steps, less the same without return, grows from the early tasks to the late ones. Figures are means
     over two sets of permutations.
@@ -87,10 +87,10 @@ class PowerLaw(Study[Size]):
     )
 
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
-        found = [self.one(size, 1000 * seed + n) for n in range(size.sets)]
-        return {name: float(np.mean([f[name] for f in found])) for name in found[0]}
+        sets = [self.measured(size, 1000 * seed + n) for n in range(size.sets)]
+        return {name: float(np.mean([f[name] for f in sets])) for name in sets[0]}
 
-    def one(self, size: Size, seed: int) -> dict[str, float]:
+    def measured(self, size: Size, seed: int) -> dict[str, float]:
         """Everything measured on one set of permutations."""
         stream = permuted(tasks=size.tasks, seed=seed, train=size.train)
         settings = Settings(lr=1e-3, epochs=size.epochs, batch_size=32, seed=seed)
@@ -102,10 +102,10 @@ class PowerLaw(Study[Size]):
         early: dict[str, np.ndarray] = {}
         for law in LAWS:
             phases = environment(stream, law=law, decay=size.decay, seed=seed)
-            found = learn(phases, every=size.few if law in ("none", "power") else 0)
-            out[law] = found.average
-            if found.curve:
-                early[law] = np.array(speed(found))
+            result = learn(phases, every=size.few if law in ("none", "power") else 0)
+            out[law] = result.average
+            if result.curve:
+                early[law] = np.array(speed(result))
         guards: dict[str, Strategy] = {
             "ewc": EWC(importance=size.ewc),
             "si": SI(strength=size.si),
@@ -124,7 +124,7 @@ class PowerLaw(Study[Size]):
         }
 
 
-def speed(found: Run) -> list[float]:
+def speed(result: Run) -> list[float]:
     """Accuracy on each phase's new task at the first evaluation of the phase."""
-    starts = [0, *(end + 1 for end in found.ends[:-1])]
-    return [found.curve[start][phase] for phase, start in enumerate(starts)]
+    starts = [0, *(end + 1 for end in result.ends[:-1])]
+    return [result.curve[start][phase] for phase, start in enumerate(starts)]

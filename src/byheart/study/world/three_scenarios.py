@@ -48,21 +48,21 @@ class Size:
 class ThreeScenarios(Study[Size]):
     """Regularisation and replay in task-, domain- and class-incremental learning of split and permuted digits.
 
-    The paper trains a perceptron on split and on permuted MNIST in three ways that differ in what is told
+    The paper trains a perceptron on split and on permuted MNIST in three ways that differ in what is given
     at test time: the task, nothing that needs the task, or nothing at all, so that the task must be
-    inferred (tables 4 and 5). With the task told all methods do well; where it must be inferred EWC and SI
+    inferred (tables 4 and 5). With the task given all methods do well; where it must be inferred EWC and SI
     are no better than plain training on split MNIST, LwF hardly, and only methods that replay come near
     to joint training.
     Here: scikit-learn's 8 x 8 digits, five tasks of each protocol, Adam; replay is of stored examples (the
     paper's is of generated ones) in two kinds, plain and DER++, and iCaRL is run where the paper runs it;
     outputs of tasks still to come are there from the start. LwF distils the heads of earlier tasks where the
-    task is told, as the paper's does. Strengths were chosen for every method, protocol and
+    task is given, as the paper's does. Strengths were chosen for every method, protocol and
     scenario from powers of ten (EWC, SI) or of two and four (LwF, DER++), widened where a regulariser's best
     lay at the edge, for the best average accuracy on seeds 100 and 101; where the task is inferred EWC's best
     keeps the first tasks by not learning the later ones. Tried: iCaRL, the weakest replay there, stays 0.12 to 0.16
-    below joint training, so nearness to joint training is asked of the best. That with the task told all methods do
-    well is asked on split digits; on permuted ones EWC and SI stay 0.1 below joint training. Domains are measured too;
-    there EWC and SI help on both protocols, and replay leads.
+    below joint training, so nearness to joint training is a criterion of the best. That all methods do well with the
+    task given is a criterion on split digits; on permuted ones EWC and SI stay 0.1 below joint training. Domains are
+    measured too; there EWC and SI help on both protocols, and replay leads.
     """
 
     claim = (
@@ -100,12 +100,12 @@ class ThreeScenarios(Study[Size]):
                         protocol, scenario, name, chosen, settings, size.capacity
                     )
                 out[f"{protocol}_{scenario}_joint"] = joint(network(chosen, seed), chosen, settings)
-        told = [out[f"split_task_{name}"] for name in (*REGULARISERS, *REHEARSERS)]
+        with_task = [out[f"split_task_{name}"] for name in (*REGULARISERS, *REHEARSERS)]
         best = {p: max(out[f"{p}_class_{name}"] for name in REGULARISERS) for p in PROTOCOLS}
         worst = {p: min(out[f"{p}_class_{name}"] for name in (*REHEARSERS, "icarl")) for p in PROTOCOLS}
         domain = min(out[f"split_domain_{name}"] for name in REHEARSERS)
         return out | {
-            "split_task_worst": min(told),
+            "split_task_worst": min(with_task),
             "split_class_gain": best["split"] - out["split_class_plain"],
             "split_class_need": worst["split"] - best["split"],
             "permuted_class_need": worst["permuted"] - best["permuted"],
@@ -137,10 +137,10 @@ def stream(protocol: str, scenario: Scenario, seed: int, count: int, train: int)
 
 
 def _own(examples: list[dict[str, Any]], task: int, tasks: int, scenario: Scenario) -> list[dict[str, Any]]:
-    """The examples with classes that no other task has, and with their mask where the task is told."""
+    """The examples with classes that no other task has, and with their mask where the task is given."""
     mask = torch.arange(10 * tasks) // 10 == task
-    told = {"mask": mask} if scenario == "task" else {}
-    return [{**e, "labels": e["labels"] + 10 * task, **told} for e in examples]
+    extra = {"mask": mask} if scenario == "task" else {}
+    return [{**e, "labels": e["labels"] + 10 * task, **extra} for e in examples]
 
 
 def network(tasks: list[Task], seed: int) -> nn.Module:
@@ -191,16 +191,16 @@ class OldHeads(Strategy):
 
     def batches(self, stream: Iterator[tuple[int, list[Batch]]], stage: Stage) -> Iterator[tuple[int, list[Batch]]]:
         for number, (new, *others) in stream:
-            asked = [
+            old_heads = [
                 Batch({**new.inputs, "mask": mask.expand_as(new.inputs["mask"])}, "retain", draw=f"head {n}")
                 for n, mask in enumerate(self.masks)
             ]
-            yield number, [new, *others, *asked]
+            yield number, [new, *others, *old_heads]
 
     def objective(self, step: Step, batch: Batch, read: Any) -> Tensor:
         assert self.before is not None
-        told = kl(self.before(batch.inputs).logits, read.logits, self.temperature)
-        return self.weight / len(self.masks) * told
+        distance = kl(self.before(batch.inputs).logits, read.logits, self.temperature)
+        return self.weight / len(self.masks) * distance
 
     def end(self, stage: Stage) -> None:
         self.masks.append(stage.examples[0]["mask"])
