@@ -182,3 +182,30 @@ def test_links_between_pages_lead_somewhere(path: Path) -> None:
 def test_no_two_test_files_share_a_name() -> None:
     names = [p.name for p in (ROOT / "tests").rglob("*.py") if p.name != "conftest.py"]
     assert sorted(set(names)) == sorted(names), "pytest imports tests by their file's name alone"
+
+
+def test_the_readme_tells_true_figures() -> None:
+    """How many methods there are, how many papers have a study, how many of these hold, and how many are stale."""
+    from byheart.core import catalogue, results
+
+    studied = [p.slug for p in catalogue.papers() if results.result(p.slug)]
+    hold = [s for s in studied if results.status(s) == "holds"]
+    stale = [s for s in studied if results.stale(s)]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    assert f"{len(catalogue.methods())} strategies, unlearners" in text
+    assert (
+        f"{len(studied)} have a part and a study that run, of which {len(hold)} hold and {len(stale)} are stale" in text
+    )
+
+
+FORMER = (
+    r"(import|from) engram\b|ENGRAM_|EngramError|src/engram\b|install '?engram|\bengram (remember|recall|learn|ask)\b"
+)
+
+
+def test_the_former_name_stands_in_the_changelog_alone() -> None:
+    """An engram is one memory; the project was called so too, and is no more."""
+    command = ["git", "-C", str(ROOT), "grep", "-nE", FORMER, "--", ".", ":!CHANGELOG.md"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    assert [line for line in lines if not line.startswith("tests/house/test_style.py")] == []

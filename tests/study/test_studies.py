@@ -75,17 +75,17 @@ def test_a_committed_record_follows_from_its_rows(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda p: p.stem)
 def test_thresholds_stood_in_git_before_the_run(path: Path) -> None:
     stored = json.loads(path.read_text(encoding="utf-8"))
-    since = history.Place(**stored["criteria_since"])
+    since = stored["criteria_since"]
     try:
-        text = history.source_at(ROOT, since)
+        text = history.study_at(ROOT, since, f"{path.stem.replace('-', '_')}.py")
     except subprocess.CalledProcessError:
         pytest.skip("a checkout without its history")
     criteria = [stored["primary"], *stored["secondary"], *stored["preconditions"]]
     limits = {
         (c["says"], f"at_least {c['at_least']:g}" if "at_least" in c else f"at_most {c['at_most']:g}") for c in criteria
     }
-    assert limits <= set(history.stated_in(text)), f"{since.path} does not state these thresholds at {since.commit}"
-    order = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", since.commit, stored["commit"]]
+    assert limits <= set(history.stated_in(text)), f"the study did not state these thresholds at {since}"
+    order = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", since, stored["commit"]]
     assert subprocess.run(order, check=False).returncode == 0, "the thresholds are younger than the code that ran"
 
 
@@ -353,16 +353,18 @@ def test_thresholds_are_followed_through_history(tmp_path: Path) -> None:
         return str(history.head(tmp_path))
 
     gains = history.stated([Criterion("gain", says="gains", at_least=0.1)])
-    file = tmp_path / "claim.py"
+    (tmp_path / "study").mkdir()
+    file = tmp_path / "study" / "claim.py"
     assert history.stood_since(file, gains) is None
     git("init", "-q")
     commit(file, 'Criterion(measure="gain", says="gains", at_least=0.2)')
     first = commit(file, 'Criterion(measure="gain", says="gains", at_least=0.1)')
-    git("mv", "claim.py", "moved.py")
-    moved = tmp_path / "moved.py"
+    (tmp_path / "study" / "learn").mkdir()
+    git("mv", "study/claim.py", "study/learn/claim.py")
+    moved = tmp_path / "study" / "learn" / "claim.py"
     commit(moved, 'Criterion("gain", over="none", says="gains", at_least=0.10)')
-    assert history.stood_since(moved, gains) == (first, "claim.py")
-    assert history.stated_in(history.source_at(tmp_path, history.Place(first, "claim.py"))) == gains
+    assert history.stood_since(moved, gains) == first
+    assert history.stated_in(history.study_at(tmp_path, first, "claim.py")) == gains
     assert history.stood_since(moved, history.stated([Criterion("gain", says="gains", at_least=0.3)])) is None
     moved.write_text("changed")
     assert history.stood_since(moved, gains) is None

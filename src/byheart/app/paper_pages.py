@@ -114,7 +114,7 @@ def _outcome(paper: Paper, record: Mapping[str, Any]) -> Iterator[str]:
 def _circumstances(record: Mapping[str, Any]) -> str:
     """Scale, seeds, time, and what binds the result."""
     since = record["criteria_since"]
-    bound = f"The thresholds have stood since {since['commit']}." if since else "No commit binds the thresholds."
+    bound = f"The thresholds have stood since {since}." if since else "No commit binds the thresholds."
     power = record["power"]
     seeds = f"Scale {record['scale']}, seeds {results.spans(record['seeds'])}"
     computed = (
@@ -133,9 +133,9 @@ def _story(paper: Paper) -> str:
         return ""
     link = f"[The study](../../src/byheart/study/{paper.folder}/{file.name}) in its own words.\n\n"
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        bases = [ast.unparse(b).split("[")[0] for b in getattr(node, "bases", ())]
-        if isinstance(node, ast.ClassDef) and set(bases) & {"Study", "Comparison"}:
-            return link + "\n\n".join(blocks(ast.get_docstring(node) or ""))
+        words = ast.get_docstring(node) or "" if isinstance(node, ast.ClassDef) else ""
+        if "Here:" in words:
+            return link + "\n\n".join(blocks(words))
     return ""
 
 

@@ -52,8 +52,8 @@ def stated_in(source: str) -> frozenset[Stated]:
     return frozenset(thresholds)
 
 
-def stood_since(file: Path, thresholds: frozenset[Stated]) -> Place | None:
-    """The commit from which on these thresholds have stood in a file under git, with the file's path in it.
+def stood_since(file: Path, thresholds: frozenset[Stated]) -> str | None:
+    """The commit from which on these thresholds have stood in a file under git, over renames.
 
     None when the file as it is committed lacks one of them, has changes that are not committed, or is not under git.
     """
@@ -62,17 +62,24 @@ def stood_since(file: Path, thresholds: frozenset[Stated]) -> Place | None:
             return None
         since = None
         for place in _history(file):
-            if not thresholds <= stated_in(source_at(file.parent, place)):
+            if not thresholds <= stated_in(_git(file.parent, "show", f"{place.commit}:{place.path}")):
                 break
-            since = place
+            since = place.commit
         return since
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
-def source_at(folder: Path, place: Place) -> str:
-    """The text of a file at a commit."""
-    return _git(folder, "show", f"{place.commit}:{place.path}")
+def study_at(folder: Path, commit: str, name: str) -> str:
+    """The text of a study's file at a commit, wherever it lay then below a folder called study.
+
+    Raises `CalledProcessError` for a commit that is not there.
+    """
+    tree = _git(folder, "ls-tree", "-r", "--full-tree", "--name-only", commit).split("\n")
+    (path,) = [
+        p for p in tree if p.endswith(f"/{name}") and "study" in p.split("/")[:-1] and not p.startswith("tests/")
+    ]
+    return _git(folder, "show", f"{commit}:{path}")
 
 
 def head(folder: Path) -> str | None:

@@ -34,7 +34,7 @@ def record(
         "processor_seconds": round(sum(r["processor_seconds"] for r in rows), 1),
         "rows": list(rows),
         "roles": "named before the run",
-        "criteria_since": since._asdict() if since else None,
+        "criteria_since": since,
         "commit": history.head(study.file().parent),
         "fingerprint": figures,
         "versions": {name: version(name) for name in ("torch", "transformers", "numpy")},
