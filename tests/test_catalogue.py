@@ -70,7 +70,7 @@ def test_names_hold_together(slug: str) -> None:
     assert places["run"] == f"byheart replicate {slug}"
     if any(e.paper == slug for e in catalogue.methods()):
         assert places["method"]
-        assert places["test"], f"no tests/*/test_{stem}.py and none named by the file of its method"
+        assert places["test"], f"no tests/*/test_{stem}.py, none named by the file of its method, none that imports it"
 
 
 def test_two_classes_of_one_name_are_refused(tmp_path) -> None:

@@ -2,7 +2,7 @@
 
 >>> import byheart
 >>> sorted(byheart.__all__)[:3]
-['Answer', 'Certificate', 'Engram']
+['Answer', 'ByheartError', 'Certificate']
 """
 
 from importlib import import_module

@@ -110,7 +110,7 @@ def test_the_picture_stands_by_itself() -> None:
 def test_the_page_tells_the_committed_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from byheart.app import docs
 
-    monkeypatch.setattr(docs.catalogue, "ROOT", tmp_path / "src" / "byheart")
+    monkeypatch.setattr(docs, "ROOT", tmp_path / "src" / "byheart")
     assert docs._strategies() == {}
     results = tmp_path / "bench" / "results"
     results.mkdir(parents=True)

@@ -33,16 +33,18 @@ def test_nothing_heavy_is_imported(arguments: list[str]) -> None:
     assert out.stderr.strip() == "[]"
 
 
-def test_help_takes_less_than_200_ms() -> None:
-    command = [sys.executable, "-m", "byheart", "--help"]
+def test_help_takes_less_than_200_ms_or_little_more_than_typer_alone() -> None:
+    """Of the processor, so that other work does not lengthen it; on a slow machine typer alone takes longer."""
 
-    def seconds() -> float:  # of the processor: other work does not lengthen it
+    def seconds(*command: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, capture_output=True, check=True)
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(8)) < 0.2
+    pairs = [(seconds("-m", "byheart", "--help"), seconds("-c", "import typer, typer.rich_utils")) for _ in range(8)]
+    ours, typer = (min(times) for times in zip(*pairs, strict=True))
+    assert ours < max(0.2, 1.5 * typer)
 
 
 def test_every_verb_is_there_with_the_shared_options(capsys) -> None:

@@ -51,4 +51,5 @@ def _prose(text: str) -> str:
 
 
 def arxiv(number: str | None) -> str:
+    """A link to a paper by its arXiv id; empty without one."""
     return f"[{number}](https://arxiv.org/abs/{number})" if number else ""

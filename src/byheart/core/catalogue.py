@@ -173,7 +173,8 @@ def _match(f: Entry | Paper, wanted: str, words: list[str]) -> float:
 def places(slug: str) -> dict[str, str]:
     """Where everything of a paper lies, by what it is: methods, study, tests, page, result, and the command.
 
-    Paths are below the repository. What is not there is left out.
+    Paths are below the repository. What is not there is left out. Tests are those named by the slug or by the method's
+    file; without any, those that import the method.
 
     >>> places("ewc")["study"], places("ewc")["run"]
     ('src/byheart/study/learn/ewc.py', 'byheart replicate ewc')
@@ -182,8 +183,12 @@ def places(slug: str) -> dict[str, str]:
     files = [e.file for e in methods() if e.paper == slug]
     study = ROOT / "study" / here.folder / f"{stem}.py"
     top = ROOT.parents[1]
-    names = dict.fromkeys([stem, *(f.stem for f in files)])
-    tests = [p for name in names for p in sorted((top / "tests").glob(f"*/test_{name}.py"))]
+    stems = dict.fromkeys([stem, *(f.stem for f in files)])
+    tests = [p for s in stems for p in sorted((top / "tests").glob(f"*/test_{s}.py"))]
+    if not tests:
+        modules = [".".join(["byheart", *f.relative_to(ROOT).with_suffix("").parts]) for f in dict.fromkeys(files)]
+        every = sorted((top / "tests").glob("*/test_*.py")) if modules else []
+        tests = [p for p in every if any(m in p.read_text(encoding="utf-8") for m in modules)]
     paths_by_kind = {
         "method": dict.fromkeys(files),
         "study": [study],

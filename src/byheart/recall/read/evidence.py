@@ -54,7 +54,10 @@ def evidence(question: str, hits: Sequence[Hit]) -> list[Evidence]:
     rarity = {w: math.log(1 + len(units) / n) for w in wanted if (n := sum(w in unit_words for unit_words in words))}
     scored = []
     for (text, hit, place), unit_words, topic in zip(units, words, topics, strict=True):
-        score = sum(rarity[w] for w in rarity if w in unit_words | topic) / (1 + 0.03 * len(unit_words)) - 0.35 * place
+        score = (
+            math.fsum(rarity[w] for w in rarity if w in unit_words | topic) / (1 + 0.03 * len(unit_words))
+            - 0.35 * place
+        )
         new = [w for w in re.findall(r"[^\W_]+", text)[1:] if w.lower() not in low]
         first = re.match(r"[^\W_]+(?= [A-Z])", text)
         if re.match(r"(who|whom|whose)\b", low) and (first or any(w[0].isupper() for w in new)):

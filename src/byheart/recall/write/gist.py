@@ -22,7 +22,7 @@ def summaries(texts: Sequence[str], count: int = 3) -> list[str]:
     out = []
     for text, weight in zip(texts, weights(texts), strict=True):
         lines = [(s, content(s)) for line in text.split("\n") for s in sentences(line)]
-        scored = [sum(weight.get(w, 0.0) for w in words) / math.sqrt(len(words) or 1) for _, words in lines]
+        scored = [math.fsum(weight.get(w, 0.0) for w in words) / math.sqrt(len(words) or 1) for _, words in lines]
         best = sorted(range(len(lines)), key=lambda n: -scored[n])[:count]
         out.append(" ".join(lines[n][0] for n in sorted(best)) or text)
     return out
