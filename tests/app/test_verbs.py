@@ -263,3 +263,20 @@ def test_records_are_shown_as_they_are() -> None:
     assert "0.1235" in out.getvalue()
     assert plain({"a": (hit, Path("x"))})["a"][1] == "x"
     assert {v.name for v in VERBS if v.creates} == {"remember", "learn"}
+
+
+def test_remember_updates_as_the_system_of_the_memory_does(capsys, tmp_path, monkeypatch) -> None:
+    """Without --update the updater is that of the memory's system, as in Python."""
+    from byheart.memory import remembering
+
+    updaters: list[object] = []
+    remember = remembering.remember
+
+    def seen(memory, source, drafts, *, update=None, progress=None):
+        updaters.append(update)
+        return remember(memory, source, drafts, update=None, progress=progress)
+
+    monkeypatch.setattr(remembering, "remember", seen)
+    for name, system in (("plain", ()), ("own", ("--system", "reflective-memory"))):
+        good(capsys, "remember", "The ferry leaves at seven.", "-m", str(tmp_path / name), *system, *NEW)
+    assert updaters == [None, "prospective-reflection"]

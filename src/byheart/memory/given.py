@@ -32,9 +32,11 @@ def right(name: str) -> str | None:
     return None if name == "none" else name
 
 
-def updating(update: bool, updater: Annotated[str | None, "The updater, if not keep-me-updated."] = None) -> bool | str:
-    """The updater's name, or whether to update at all."""
-    return updater or update
+def updating(
+    update: bool, updater: Annotated[str | None, "The updater, if not keep-me-updated."] = None
+) -> bool | str | None:
+    """The updater's name, True for the usual one, or None for that of the memory's system, if it has one."""
+    return updater or update or None
 
 
 def statement(
