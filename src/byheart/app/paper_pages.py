@@ -11,9 +11,9 @@ from typing import Any
 from byheart.app.markdown import MADE, arxiv, blocks, table
 from byheart.core import catalogue, results
 from byheart.core.catalogue import Paper
-from byheart.core.methods import ROOT, Entry
+from byheart.core.methods import Entry
 
-ROLES = (("primary", "decides"), ("secondary", "secondary"), ("preconditions", "must hold first"))
+ROLES: dict[results.Role, str] = {"primary": "decides", "secondary": "secondary", "precondition": "must hold first"}
 ROW, LEFT, WIDE = 26, 430, 300
 
 
@@ -88,11 +88,10 @@ def _outcome(paper: Paper, record: Mapping[str, Any]) -> Iterator[str]:
     if reasons := results.stale(paper.slug):
         yield "This result is stale: " + "; ".join(reasons) + "."
     rows = []
-    for key, role in ROLES:
-        for c in record[key] if isinstance(record[key], list) else [record[key]]:
-            limit = f">= {c['at_least']:g}" if "at_least" in c else f"<= {c['at_most']:g}"
-            spread = "" if c["interval"] is None else f" ({c['interval'][0]:.3f} to {c['interval'][1]:.3f})"
-            rows.append((c["says"], role, f"`{c['measure']}` {limit}", f"{c['mean']:.3f}{spread}", c["verdict"]))
+    for role, c in results.criteria(record):
+        spread = "" if c["interval"] is None else f" ({c['interval'][0]:.3f} to {c['interval'][1]:.3f})"
+        threshold, mean = f"`{c['measure']}` {results.limit(c)}", f"{c['mean']:.3f}{spread}"
+        rows.append((c["says"], ROLES[role], threshold, mean, c["verdict"]))
     yield table(("what is measured", "", "threshold", "mean over seeds and its 95% limits", ""), rows)
     yield f"![Every criterion beside its threshold]({paper.slug}.svg)"
     yield _circumstances(record)
@@ -128,7 +127,7 @@ def _circumstances(record: Mapping[str, Any]) -> str:
 
 def _story(paper: Paper) -> str:
     """The docstring of a study's class: what the paper did, what is done here, why it fell short if it did."""
-    file = ROOT / "study" / paper.folder / f"{paper.slug.replace('-', '_')}.py"
+    file = paper.study
     if not file.exists():
         return ""
     link = f"[The study](../../src/byheart/study/{paper.folder}/{file.name}) in its own words.\n\n"
@@ -153,7 +152,7 @@ def _departures(entries: Sequence[Entry]) -> Iterator[str]:
 
 def _picture(record: Mapping[str, Any]) -> str:
     """An SVG: the mean and limits of each criterion beside its threshold, each to its own scale; right is better."""
-    criteria = [c for key, _ in ROLES for c in (record[key] if isinstance(record[key], list) else [record[key]])]
+    criteria = [c for _, c in results.criteria(record)]
     height = ROW * len(criteria) + 34
     middle = LEFT + WIDE // 2
     lines = [

@@ -148,15 +148,14 @@ def _powers(slugs: list[str], seeds: range | None, jobs: int, data: str | None, 
 
 def show(record: dict[str, Any], console: Console) -> None:
     """One study's result in words."""
+    from byheart.core import results
+
     console.print(f"{record['paper']}: {record['verdict']} ({record['reason']})", style="bold", markup=False)
     console.print(f"  claim: {record['claim']} ({record['source']})", markup=False)
-    roles = {"primary": [record["primary"]], "secondary": record["secondary"], "needed": record["preconditions"]}
-    for role, criteria in roles.items():
-        for c in criteria:
-            limit = f">= {c['at_least']:g}" if "at_least" in c else f"<= {c['at_most']:g}"
-            spread = "" if c["interval"] is None else f" [{c['interval'][0]:.3f}, {c['interval'][1]:.3f}]"
-            text = f"{c['says']}: {c['measure']} {limit}, measured {c['mean']:.3f}{spread}"
-            console.print(f"  {role}, {c['verdict']}: {text}", markup=False)
+    for role, c in results.criteria(record):
+        spread = "" if c["interval"] is None else f" [{c['interval'][0]:.3f}, {c['interval'][1]:.3f}]"
+        text = f"{c['says']}: {c['measure']} {results.limit(c)}, measured {c['mean']:.3f}{spread}"
+        console.print(f"  {role}, {c['verdict']}: {text}", markup=False)
     seeds = ", ".join(map(str, record["seeds"]))
     took = f"{record['seconds']:.0f} s, {record['processor_seconds']:.0f} s of processor time"
     console.print(f"  scale {record['scale']}, seeds {seeds}, {took}", style="dim", markup=False)

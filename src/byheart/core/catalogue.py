@@ -50,6 +50,11 @@ class Paper:
         """
         return re.split(r"[/+]", self.package)[0]
 
+    @property
+    def study(self) -> Path:
+        """The file that its study lies in, or would lie in."""
+        return ROOT / "study" / self.folder / f"{self.slug.replace('-', '_')}.py"
+
 
 @cache
 def papers() -> tuple[Paper, ...]:
@@ -181,7 +186,6 @@ def places(slug: str) -> dict[str, str]:
     """
     here, stem = paper(slug), slug.replace("-", "_")
     files = [e.file for e in methods() if e.paper == slug]
-    study = ROOT / "study" / here.folder / f"{stem}.py"
     top = ROOT.parents[1]
     stems = dict.fromkeys([stem, *(f.stem for f in files)])
     tests = [p for s in stems for p in sorted((top / "tests").glob(f"*/test_{s}.py"))]
@@ -191,14 +195,14 @@ def places(slug: str) -> dict[str, str]:
         tests = [p for p in every if any(m in p.read_text(encoding="utf-8") for m in modules)]
     paths_by_kind = {
         "method": dict.fromkeys(files),
-        "study": [study],
+        "study": [here.study],
         "test": tests,
         "page": [top / "docs" / "papers" / f"{slug}.md"],
         "result": [results.folder() / f"{slug}.json"],
     }
     out = {what: ", ".join(_below(p, top) for p in paths if p.exists()) for what, paths in paths_by_kind.items()}
     return {what: text for what, text in out.items() if text} | (
-        {"run": f"byheart replicate {slug}"} if study.exists() else {}
+        {"run": f"byheart replicate {slug}"} if here.study.exists() else {}
     )
 
 

@@ -16,6 +16,7 @@ from byheart.core.errors import BadInput, Damaged
 from byheart.core.methods import ROOT
 
 Status = Literal["no study yet", "holds", "fails", "inconclusive", "not testable here"]
+Role = Literal["primary", "secondary", "precondition"]
 VERDICTS: tuple[Status, ...] = ("holds", "fails", "inconclusive", "not testable here")
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 """How far a figure of a fingerprint may move by another order of additions in float32."""
@@ -58,7 +59,7 @@ def stale(slug: str) -> list[str]:
     reasons = []
     if record["roles"] != "named before the run":
         reasons.append("which criterion decides was named after the run")
-    thresholds = [_threshold(c) for c in (record["primary"], *record["secondary"], *record["preconditions"])]
+    thresholds = [f"{c['says']}: {c['measure']} {limit(c)}" for _, c in criteria(record)]
     if sorted(thresholds) != sorted(now["criteria"]):
         reasons.append("the thresholds are others now")
     if record["settings"] != now["settings"].get(record["scale"]):
@@ -109,9 +110,22 @@ def spans(numbers: list[int]) -> str:
     return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs)
 
 
-def _threshold(judged: Mapping[str, Any]) -> str:
-    limit = f">= {judged['at_least']:g}" if "at_least" in judged else f"<= {judged['at_most']:g}"
-    return f"{judged['says']}: {judged['measure']} {limit}"
+def criteria(record: Mapping[str, Any]) -> list[tuple[Role, dict[str, Any]]]:
+    """The judged criteria of a record, each with its role, the one that decides first."""
+    return [
+        ("primary", record["primary"]),
+        *(("secondary", c) for c in record["secondary"]),
+        *(("precondition", c) for c in record["preconditions"]),
+    ]
+
+
+def limit(judged: Mapping[str, Any]) -> str:
+    """The limit of a judged criterion.
+
+    >>> limit({"at_least": 0.1}), limit({"at_most": 2.0})
+    ('>= 0.1', '<= 2')
+    """
+    return f">= {judged['at_least']:g}" if "at_least" in judged else f"<= {judged['at_most']:g}"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

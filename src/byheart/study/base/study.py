@@ -13,14 +13,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from byheart.core import catalogue
+from byheart.core import catalogue, results
 from byheart.core.errors import BadInput, Unknown
+from byheart.core.methods import ROOT
 from byheart.study.base.criterion import Criterion, Verdict
 
 Scale = Literal["smoke", "small", "full"]
 Scope = Literal["mechanism", "miniature", "paper's setting"]
 SCALES: tuple[Scale, ...] = ("smoke", "small", "full")
-HOME = Path(__file__).parents[1]
 S = TypeVar("S")
 
 
@@ -136,7 +136,7 @@ class Study(ABC, Generic[S]):
 
 def file(slug: str) -> Path:
     """Where the study of a paper lies, or would lie."""
-    return HOME / catalogue.paper(slug).folder / f"{slug.replace('-', '_')}.py"
+    return catalogue.paper(slug).study
 
 
 def slugs() -> list[str]:
@@ -148,8 +148,8 @@ def find(slug: str) -> type[Study[Any]]:
     """The study of a paper; `Unknown` with a suggestion when there is none."""
     if slug not in slugs():
         raise Unknown.name("study of", slug, slugs(), "byheart replicate --list")
-    place = file(slug).relative_to(HOME).with_suffix("")
-    module = import_module(".".join(["byheart.study", *place.parts]))
+    place = file(slug).relative_to(ROOT).with_suffix("")
+    module = import_module(".".join(["byheart", *place.parts]))
     (study,) = [
         c
         for c in vars(module).values()
@@ -177,5 +177,4 @@ def judge(study: type[Study[Any]], rows: Sequence[Mapping[str, float]]) -> dict[
 
 
 def _figure(judged: Mapping[str, Any]) -> str:
-    limit = f">= {judged['at_least']:g}" if "at_least" in judged else f"<= {judged['at_most']:g}"
-    return f"{judged['says']} is {judged['mean']:.3f}, which should be {limit}"
+    return f"{judged['says']} is {judged['mean']:.3f}, which should be {results.limit(judged)}"
