@@ -46,7 +46,7 @@ def test_words_are_read_as_values() -> None:
     assert plain.values(remember, {**words, "what": "Tea is at four."}) == {
         "source": "Tea is at four.",
         "write": None,
-        "update": False,
+        "update": None,
     }
     told = plain.values(remember, {**words, "what": "Tea.", "key": "tea/time", "updater": "keep-me-updated"})
     assert told["source"] == [{"text": "Tea.", "key": "tea/time"}]
