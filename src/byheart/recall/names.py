@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-NAME = re.compile(r"\b[A-Z\u00c0-\u00de][\w'’-]*(?: (?:van|von|de|da|del|la|al))?(?: [A-Z\u00c0-\u00de][\w’-]*)*")
+NAME = re.compile(r"\b[A-Z\u00c0-\u00de][\w'’-]*(?: (?:van|von|de|da|del|la|al)\b)?(?: [A-Z\u00c0-\u00de][\w’-]*)*")
 _OPENERS = frozenset(
     (
         "the a an this that these those it he she they we i my our his her their its you your on in at by for from to "

@@ -7,7 +7,7 @@ import re
 _SHORT = frozenset(
     (
         "mr mrs ms dr prof st jr sr vs etc no nos fig figs eq sec ch vol pp ed eds al approx dept inc ltd co corp tel "
-        "ext min max e.g i.e cf ca jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun"
+        "ext rev ver min max e.g i.e cf ca jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun"
     ).split()
 )
 _END = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*\s+(?=[\"'\u201c\u2018(\[*_]*[A-Z0-9\u00c0-\u00de])")

@@ -1,4 +1,4 @@
-"""The sentence of some hits that most likely answers a question, chosen by its words alone."""
+"""The statement of some hits that most likely answers a question, chosen by its words and its meaning."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from byheart.core.protocols import Embedder
 from byheart.core.records import Hit
-from byheart.recall.sentences import sentences
+from byheart.recall.spans import expected, fitting
+from byheart.recall.statements import Statement, statements
 
 _STOP = frozenset(
     (
@@ -18,17 +22,36 @@ _STOP = frozenset(
         "those as if than not no so please tell say said"
     ).split()
 )
-_PRONOUN = re.compile(r"^(He|She|It|They|His|Her|Its|Their|This|These|That|Those)\b")
 _SUFFIXES = ("ings", "ing", "ers", "er", "ies", "es", "ed", "ly", "s", "e")
+
+
+MEANING, WORDS, FITS, NEAR, LATER = 3.0, 1.5, 0.3, 0.3, 0.02
+"""Weights of a statement's score, chosen on the documents of bench/documents/dev: cosine, share of the question's words,
+whether a span is of the kind that is asked for, cosine of the better neighbour, and what each later hit loses."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sentence, with the sentence before it where that is a question or this starts with a pronoun, and its hit."""
+    """A statement and its hit.
 
-    text: str
+    Parameters
+    ----------
+    score: comparable within a question.
+    relevance: the cosine with the question plus 0.3 times the share of the question's words, comparable between
+        questions; without an embedder the share alone.
+    fits: whether a span of it is of the kind that the question asks for; None where the question does not say.
+    """
+
+    statement: Statement
     hit: Hit
     score: float
+    relevance: float
+    fits: bool | None
+
+    @property
+    def text(self) -> str:
+        """The statement after what it leans on."""
+        return self.statement.whole
 
 
 def content(text: str) -> set[str]:
@@ -40,56 +63,47 @@ def content(text: str) -> set[str]:
     return {_stem(w) for w in re.findall(r"[^\W_]+", text.lower()) if w not in _STOP}
 
 
-def evidence(question: str, hits: Sequence[Hit]) -> list[Evidence]:
-    """The sentences of the hits, the likeliest first.
+def evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None = None) -> list[Evidence]:
+    """The statements of the hits (`recall.statements`), the likeliest first.
 
-    A sentence scores the question's words that it or its heading has, each by how rare it is among
-    these sentences, over its length; less for a later hit; more when it has what the question asks for: a name for
-    "who", a number for "when" and "how many".
+    A statement scores the cosine of its embedding, headings included, with the question's; the question's words that it
+    or its headings have, each by how rare it is among these statements; a share of its better neighbour's cosine; and
+    more when one of its spans is of the kind that the question asks for (`recall.spans`). Without an embedder words
+    alone count, over the statement's length.
     """
-    wanted, low = content(question), question.lower()
-    units = [(text, hit, place) for place, hit in enumerate(hits) for text in _units(hit)]
-    words = [content(text) for text, _, _ in units]
-    topics = [content(hit.metadata.get("heading") or "") for _, hit, _ in units]
-    rarity = {w: math.log(1 + len(units) / n) for w in wanted if (n := sum(w in unit_words for unit_words in words))}
-    scored = []
-    for (text, hit, place), unit_words, topic in zip(units, words, topics, strict=True):
-        score = (
-            math.fsum(rarity[w] for w in rarity if w in unit_words | topic) / (1 + 0.03 * len(unit_words))
-            - 0.35 * place
-        )
-        new = [w for w in re.findall(r"[^\W_]+", text)[1:] if w.lower() not in low]
-        first = re.match(r"[^\W_]+(?= [A-Z])", text)
-        if re.match(r"(who|whom|whose)\b", low) and (first or any(w[0].isupper() for w in new)):
-            score += 0.8
-        if re.match(r"(when|what time|how (much|many|long|far|old|deep|high|tall|big))\b", low):
-            score += 0.8 * any(w[0].isdigit() for w in new)
-        scored.append(Evidence(text, hit, score))
-    return sorted(scored, key=lambda e: -e.score)
+    places = [(s, n, hit) for n, hit in enumerate(hits) for s in statements(hit.text, _heading(hit))]
+    places = [p for p in places if not p[0].text.endswith("?")] or places
+    if not places:
+        return []
+    wanted = content(question)
+    own = [content(s.whole) | content(s.topic) for s, _, _ in places]
+    weight = {w: math.log(1 + len(places) / max(1, sum(w in words for words in own))) for w in wanted}
+    total = math.fsum(weight[w] for w in sorted(wanted)) or 1.0
+    shares = [math.fsum(weight[w] for w in sorted(wanted & words)) / total for words in own]
+    fits = [_fits(question, s.whole) for s, _, _ in places]
+    if embedder is None:
+        close = [0.0] * len(places)
+        by_words = [share * 3 / (1 + 0.03 * len(words)) for share, words in zip(shares, own, strict=True)]
+    else:
+        vectors = embedder.encode([question, *(f"{s.topic}: {s.whole}" if s.topic else s.whole for s, _, _ in places)])
+        close = [float(c) for c in np.asarray(vectors[1:]) @ np.asarray(vectors[0])]
+        by_words = [WORDS * share for share in shares]
+    made = []
+    for n, (statement, rank, hit) in enumerate(places):
+        sides = [close[m] for m in (n - 1, n + 1) if 0 <= m < len(places) and places[m][1] == rank]
+        score = MEANING * close[n] + by_words[n] + NEAR * max(sides, default=0.0) - LATER * rank
+        score += (FITS if embedder is not None else 0.8) * bool(fits[n])
+        relevance = shares[n] if embedder is None else close[n] + 0.3 * shares[n]
+        made.append(Evidence(statement, hit, score, relevance, fits[n]))
+    return sorted(made, key=lambda e: -e.score)
 
 
-def _units(hit: Hit) -> list[str]:
-    """The sentences of a hit without its headings; a question with what follows it, a table row with its columns."""
-    lines = hit.text.split("\n")
-    if lines[0] == hit.metadata.get("heading"):
-        lines = lines[1:]
-    units: list[str] = []
-    columns: list[str] = []
-    for line in lines:
-        if line.lstrip().startswith("|"):
-            cells = [c.strip() for c in line.strip().strip("|").split("|")]
-            if not columns:
-                columns = cells
-            elif len(cells) == len(columns) and any(c.strip("-: ") for c in cells):
-                units.append("; ".join(f"{k}: {v}" for k, v in zip(columns, cells, strict=True)))
-            continue
-        columns = []
-        for sentence in sentences(re.sub(r"^\s*([-*+•]|\d{1,3}[.)])\s+", "", line).replace("**", "")):
-            if units and units[-1].endswith("?"):
-                units[-1] += f" {sentence}"
-            else:
-                units.append(f"{units[-1]} {sentence}" if units and _PRONOUN.match(sentence) else sentence)
-    return [u for u in units if re.search(r"\w", u)] or [hit.text]
+def _heading(hit: Hit) -> str:
+    return str(hit.metadata.get("heading") or "")
+
+
+def _fits(question: str, text: str) -> bool | None:
+    return any(True for _ in fitting(question, text)) if expected(question) else None
 
 
 def _stem(word: str) -> str:

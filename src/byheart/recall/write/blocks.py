@@ -11,9 +11,11 @@ from byheart.recall.sentences import sentences
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.+?)\s*#*\s*$")
 _RULE = re.compile(r"^ {0,3}(=+|-+|~+|\^+|\*+|_+)\s*$")
+_FIELD = re.compile(r"^\s*(\*\*)?\w[\w '/().,&-]{0,40}(\*\*)?:(\*\*)? +\S")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _ROW = re.compile(r"^\s*\|.*\|\s*$")
+_RULED = re.compile(r"^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)+\|?\s*$")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def blocks(text: str) -> Iterator[Block]:
         part = lines[start:at]
         if _FENCE.match(line):
             yield Block("code", names, ("\n".join(part),), "\n")
-        elif _ROW.match(line):
+        elif _ROW.match(line) or _bare_table(lines, start):
             ruled = len(part) > 1 and re.fullmatch(r"[\s|:+-]+", part[1]) is not None
             head = "\n".join(part[:2]) if ruled else ""
             yield Block("table", names, tuple(r.strip() for r in part[2 if ruled else 0 :]), "\n", head)
@@ -89,11 +91,13 @@ def _end(lines: list[str], at: int) -> int:
         return close + 1
     if _ROW.match(lines[at]):
         return next((i for i in range(at, len(lines)) if not _ROW.match(lines[i])), len(lines))
+    if _bare_table(lines, at):
+        return next((i for i in range(at, len(lines)) if "|" not in lines[i]), len(lines))
     listed = _ITEM.match(lines[at]) is not None
     end = at + 1
     while end < len(lines):
         line = lines[end]
-        if _FENCE.match(line) or _HEADING.match(line) or _ROW.match(line):
+        if _FENCE.match(line) or _HEADING.match(line) or _ROW.match(line) or _bare_table(lines, end):
             break
         if not line.strip():
             after = lines[end + 1] if end + 1 < len(lines) else ""
@@ -103,6 +107,11 @@ def _end(lines: list[str], at: int) -> int:
             break
         end += 1
     return end
+
+
+def _bare_table(lines: list[str], at: int) -> bool:
+    """Whether the head of a table without bars at its ends stands at this line."""
+    return "|" in lines[at] and at + 1 < len(lines) and _RULED.match(lines[at + 1]) is not None
 
 
 def _items(lines: list[str]) -> Iterator[str]:
@@ -121,7 +130,7 @@ def _items(lines: list[str]) -> Iterator[str]:
 
 def _lines(lines: list[str]) -> Iterator[str]:
     """Sentences of a paragraph; lines of short `key: value` fields stay lines of their own."""
-    if len(lines) > 1 and all(re.match(r"^\s*(\*\*)?[\w][\w '/()-]{0,40}(\*\*)?:(\*\*)? +\S", line) for line in lines):
+    if len(lines) > 1 and all(_FIELD.match(line) for line in lines):
         yield "\n".join(line.strip() for line in lines)
     else:
         yield from sentences(" ".join(lines))

@@ -175,7 +175,7 @@ class Chunks:
                     yield heading, body
                     body, size, first = "", 0, True
                 lead = f"{block.head}\n" if first and block.head else ""
-                body += ("" if not body else "\n" if first else block.join) + lead + unit
+                body += ("" if not body else "\n\n" if first else block.join) + lead + unit
                 size += words
                 first = False
         if body:
