@@ -17,6 +17,7 @@ from byheart.exam.general import common, drift, mean_loss, passages, quiz
 from byheart.exam.general import loss as general_loss
 from byheart.exam.interval import wilson
 from byheart.exam.leak import leak
+from byheart.exam.match import right
 from byheart.exam.recall import ask, lost, recall, recognition
 from byheart.models import load
 from byheart.models.lm import LanguageModel
@@ -199,10 +200,13 @@ def test_drift_is_the_divergence_of_every_token_and_zero_from_itself(lm: Languag
 def test_the_built_in_text_and_quiz() -> None:
     assert len(passages()) >= 10
     assert len(set(passages())) == len(passages())
-    assert len(quiz()) >= 30
+    assert len(quiz()) == 300
     for field in ("id", "question"):
         assert len({getattr(q, field) for q in quiz()}) == len(quiz())
     assert all(q.answer and q.question.endswith("?") and q.probe == "quiz" for q in quiz())
+    assert all("|" not in q.answer and all(q.accept) and not right(q.question, q) for q in quiz())
+    (legs,) = (q for q in quiz() if q.question == "How many legs does a dog have?")
+    assert (legs.answer, legs.accept) == ("four", ("4",))
     results = common(Subject(quiz()[:5]))
     assert {r.exam for r in results} == {"recall/quiz"}
     assert sum(r.value for r in results) == 5
