@@ -208,6 +208,8 @@ def test_the_built_in_text_and_quiz() -> None:
     (legs,) = (q for q in quiz() if q.question == "How many legs does a dog have?")
     assert (legs.answer, legs.accept) == ("four", ("4",))
     results = common(Subject(quiz()[:5]))
+    assert [r.item for r in results] == [q.id for q in quiz()]
+    assert [r.item for r in common(Subject([]), quiz()[3:5])] == ["quiz-3", "quiz-4"]
     assert {r.exam for r in results} == {"recall/quiz"}
     assert sum(r.value for r in results) == 5
 
