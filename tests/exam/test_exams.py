@@ -16,6 +16,8 @@ from byheart.core.records import Item, Result
 from byheart.exam.general import common, drift, mean_loss, passages, quiz
 from byheart.exam.general import loss as general_loss
 from byheart.exam.interval import wilson
+from byheart.exam.leak import leak
+from byheart.exam.match import right
 from byheart.exam.recall import ask, lost, recall, recognition
 from byheart.models import load
 from byheart.models.lm import LanguageModel
@@ -87,6 +89,19 @@ def test_one_who_learned_half_scores_half() -> None:
     posed = items(1)
     assert sum(r.value for r in recall(Subject(posed[::2]), posed)) == 50
     assert recall(Subject([]), []) == recognition(Subject([]), []) == []
+
+
+def test_another_form_of_the_gold_answer_is_right_and_no_foil() -> None:
+    posed = [
+        Item(id="legs", question="How many legs has a spider?", answer="eight", accept=("8", "8 legs")),
+        Item(id="arms", question="How many arms has an octopus?", answer="8"),
+        Item(id="days", question="How many days has a week?", answer="seven"),
+    ]
+    in_figures = Subject([i.model_copy(update={"answer": "8"}) for i in posed])
+    assert [r.value for r in recall(in_figures, posed)] == [1.0, 1.0, 0.0]
+    assert [r.value for r in recall(Subject(posed), posed)] == [1.0, 1.0, 1.0]
+    assert [r.value for r in leak(in_figures, posed, k=1)] == [1.0, 1.0, 0.0]
+    assert [r.chance for r in recognition(Subject(posed), posed)] == [1 / 2, 1 / 3, 1 / 3]
 
 
 @pytest.mark.parametrize("foils", [1, 3])
@@ -185,11 +200,16 @@ def test_drift_is_the_divergence_of_every_token_and_zero_from_itself(lm: Languag
 def test_the_built_in_text_and_quiz() -> None:
     assert len(passages()) >= 10
     assert len(set(passages())) == len(passages())
-    assert len(quiz()) >= 30
+    assert len(quiz()) == 300
     for field in ("id", "question"):
         assert len({getattr(q, field) for q in quiz()}) == len(quiz())
     assert all(q.answer and q.question.endswith("?") and q.probe == "quiz" for q in quiz())
+    assert all("|" not in q.answer and all(q.accept) and not right(q.question, q) for q in quiz())
+    (legs,) = (q for q in quiz() if q.question == "How many legs does a dog have?")
+    assert (legs.answer, legs.accept) == ("four", ("4",))
     results = common(Subject(quiz()[:5]))
+    assert [r.item for r in results] == [q.id for q in quiz()]
+    assert [r.item for r in common(Subject([]), quiz()[3:5])] == ["quiz-3", "quiz-4"]
     assert {r.exam for r in results} == {"recall/quiz"}
     assert sum(r.value for r in results) == 5
 

@@ -7,9 +7,10 @@ from itertools import combinations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
+from scipy.stats import binomtest, multinomial
 from torch import nn
 
 from byheart.core.errors import BadInput
@@ -70,11 +71,55 @@ def of(*values: float, exam: str = "x") -> list[Result]:
 def test_a_fall_is_counted_by_item_and_only_as_far_as_it_is_sure() -> None:
     before = [Result(exam="q", item=str(i), value=1.0) for i in range(100)]
     after = [Result(exam="q", item=str(i), value=float(i >= 10)) for i in reversed(range(100))]
-    # mean drop 0.1, standard error sqrt(0.1 * 0.9 / 99)
-    assert fallen(before, after) == pytest.approx(0.1 - 1.644854 * (0.09 / 99) ** 0.5)
+    assert fallen(before, after) == pytest.approx(drawn(losses=10, gains=0, n=100), abs=1e-3)
     assert fallen(after, before) == 0.0
+    assert fallen([*before, *before[:1]][1:], after[:1]) == fallen(before[:1], after[:1]) == 0.0
     assert fallen(before[:1], after[:1]) == 0.0
     assert fallen([], after) == 0.0
+
+
+def paired(losses: int, gains: int, n: int) -> tuple[list[Result], list[Result]]:
+    """The results before and after of `n` items, of which so many were lost and gained and the others held half."""
+    held = [float(i % 2) for i in range(n - losses - gains)]
+    return of(*[1.0] * losses, *[0.0] * gains, *held), of(*[0.0] * losses, *[1.0] * gains, *held)
+
+
+def drawn(losses: int, gains: int, n: int) -> float:
+    """The limit from a million draws, as R's `mcnemarExactDP` makes it with `nmc`."""
+    rng, changed = np.random.default_rng(0), losses + gains
+    share = rng.beta(changed, n - changed + 1, 1_000_000)
+    return float(np.quantile(share * (2 * rng.beta(losses, gains + 1, 1_000_000) - 1), 0.05))
+
+
+@pytest.mark.parametrize(("losses", "gains", "n"), [(17, 2, 300), (25, 10, 300), (8, 1, 60), (60, 0, 60), (5, 0, 6)])
+def test_the_limit_of_a_fall_is_that_of_draws(losses: int, gains: int, n: int) -> None:
+    assert fallen(*paired(losses, gains, n)) == pytest.approx(drawn(losses, gains, n), abs=2e-3)
+
+
+def test_300_items_show_a_fall_of_five_points_and_60_do_not() -> None:
+    for gains in range(12):
+        assert 0.0 < fallen(*paired(15 + gains, gains, 300)) < 0.05
+    for gains in range(12):
+        assert fallen(*paired(3 + gains, gains, 60)) == 0.0
+
+
+@pytest.mark.parametrize("n", [12, 60])
+def test_a_fall_is_surer_than_zero_where_the_exact_test_says_so(n: int) -> None:
+    for losses in range(1, n // 2):
+        for gains in range(0, n // 2, 3):
+            p = binomtest(losses, losses + gains, alternative="greater").pvalue
+            assert (fallen(*paired(losses, gains, n)) > 0) == (p < 0.05), (losses, gains)
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0.03, 0.03), (0.1, 0.05), (0.15, 0.05)])
+def test_a_limit_is_above_the_true_fall_in_a_twentieth_of_samples_at_most(lost: float, gained: float) -> None:
+    n, over = 60, 0.0
+    for losses in range(25):
+        for gains in range(15):
+            chance = multinomial.pmf([losses, gains, n - losses - gains], n, [lost, gained, 1 - lost - gained])
+            if chance > 1e-6 and fallen(*paired(losses, gains, n)) > lost - gained:
+                over += chance
+    assert 0.005 < over <= 0.05
 
 
 def test_summary_keeps_exams_apart_and_chooses_the_interval_by_the_values() -> None:

@@ -55,7 +55,14 @@ def fill(store: Store, make) -> None:
     ]
     store.add(secrets, np.array([[0.123, 9, 9, 9], [9, 0.456, 9, 9]], np.float32))
     store.put_items("v1", [Item(id="i1", question="Who of Vexholm?", answer="zeppelin pilot Orsolya", engram="s1")])
-    store.put_items("v1", [Item(id="i1", question="Whose xylograph?", answer="the Quillfeather one", engram="s1")])
+    store.put_items(
+        "v1",
+        [
+            Item(
+                id="i1", question="Whose xylograph?", answer="the Quillfeather one", accept=("Krambamb's",), engram="s1"
+            )
+        ],
+    )
     store.put_items("v1", [Item(id="i2", question="When does bread come?", answer="08:15", engram="o1")])
     store.put_lessons("v1", [("s1", {"prompt": "zeppelin early draft"}), ("o1", {"prompt": "bread"})])
     store.put_lessons("v1", [("s1", {"prompt": SECRET * 40}), ("o1", {"prompt": "bread"})])
@@ -66,6 +73,7 @@ def fill(store: Store, make) -> None:
             Result(exam="paraphrase", item="i1", value=1, detail={"said": "Vexholm"}),
             Result(exam="recall", item="i2", value=0, engram="o1", detail={"said": ["it is", "The QUILLFEATHER One!"]}),
             Result(exam="recall", item="i3", value=0, engram="o1", detail={"said": "at 08:15"}),
+            Result(exam="recall", item="i4", value=0, engram="o1", detail={"said": "It is krambamb's."}),
         ],
     )
     store.put_version(Version(id="v1", created="now", summary={"sample": "zeppelin moorings"}))
@@ -101,6 +109,7 @@ def test_no_byte_of_what_was_erased_remains(tmp_path: Path, make) -> None:
         assert [(r.exam, r.item, r.detail) for r in store.results()] == [
             ("recall", "i2", {"erased": True}),
             ("recall", "i3", {"said": "at 08:15"}),
+            ("recall", "i4", {"erased": True}),
         ]
         assert store.db.rows("SELECT kind, row, engram, payload FROM events WHERE seq > 302") == [
             ("erased", None, "s1", "{}"),

@@ -137,10 +137,14 @@ def test_no_byte_of_what_was_erased_remains_in_the_servers_files(postgres, pg: P
         make("s2", LONG, source="thistle.md", speaker="Zeppelina", key="Krambamb/dwelling"),
     ]
     pg.add(secrets, np.array([[0.123, 9, 9, 9], [9, 0.456, 9, 9]], np.float32))
-    pg.put_items("v1", [Item(id="i1", question="Who of Vexholm?", answer="zeppelin pilot Orsolya", engram="s1")])
+    item = Item(
+        id="i1", question="Who of Vexholm?", answer="zeppelin pilot Orsolya", accept=("Krambamb's",), engram="s1"
+    )
+    pg.put_items("v1", [item])
     pg.put_lessons("v1", [("s1", {"prompt": "zeppelin early draft"}), ("o1", {"prompt": "bread"})])
     pg.put_lessons("v1", [("s1", {"prompt": SECRET * 40}), ("o1", {"prompt": "bread"})])
     pg.put_results("v1", [Result(exam="recall", item="i3", value=0, detail={"said": "It was MARTA QUILLFEATHER!"})])
+    pg.put_results("v1", [Result(exam="recall", item="i4", value=0, detail={"said": "It is krambamb's."})])
     pg.put_results("v1", [Result(exam="recall", item="i1", value=1, engram="s1", detail={"said": "Vexholm"})])
     pg.put_version(Version(id="v1", created="now", summary={"sample": "zeppelin moorings"}))
     pg.put_version(Version(id="v1", created="now"))
@@ -167,7 +171,7 @@ def test_no_byte_of_what_was_erased_remains_in_the_servers_files(postgres, pg: P
     assert pg.unseen() == []
     assert pg.check() == []
     assert (pg.count(None), pg.lexical("zeppelin moorings", 5), pg.items()) == (300, [], [])
-    assert [r.detail for r in pg.results()] == [{"erased": True}]
+    assert [r.detail for r in pg.results()] == [{"erased": True}, {"erased": True}]
     assert pg.db.rows("SELECT kind, row, engram, payload FROM events WHERE row IS NULL") == [
         ("erased", None, "s1", "{}"),
         ("erased", None, "s2", "{}"),

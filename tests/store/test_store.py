@@ -294,8 +294,12 @@ def test_lessons_items_results_certificates_and_settings_come_back(store: AnySto
     assert store.lessons("v1") == lessons
     assert store.lessons("v2") == []
 
-    items = [Item(id="1", question="q", answer="x", engram="a"), Item(id="2", question="q", answer="y")]
+    items = [
+        Item(id="1", question="q", answer="x", engram="a"),
+        Item(id="2", question="q", answer="y", accept=("8", "eíght")),
+    ]
     store.put_items("v1", items)
+    assert store.items() == items
     store.put_items("v1", [Item(id="2", question="q", answer="z")])
     assert store.items() == [items[0], Item(id="2", question="q", answer="z")]
     assert store.items(["a"]) == [items[0]]

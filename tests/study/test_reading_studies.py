@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from byheart.core.strategy import IGNORE
-from byheart.exam.general import quiz
 from byheart.exam.match import contains
 from byheart.models.lm import load
 from byheart.recall.read.adapt_retrieve_revise import AdaptRetrieveRevise
 from byheart.recall.read.chain_of_note import ChainOfNote
+from byheart.study.base.pretrained import first_sixty
 from byheart.study.recall import adapt_retrieve_revise, chain_of_note
 from byheart.world.facts.people import people
 
-PAIRS = [(i.question, i.answer) for i in quiz()]
+PAIRS = [(i.question, i.answer) for i in first_sixty()]
 
 
 def posed(kind: str, count: int = 20, *, held_out: bool = False) -> list[chain_of_note.Question]:

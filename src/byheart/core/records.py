@@ -125,11 +125,15 @@ class Answer(Record):
 
 
 class Item(Record):
-    """One exam question and its gold answer, tied to the engram it examines."""
+    """One exam question and its gold answer, tied to the engram it examines.
+
+    `accept` holds other forms of the gold answer that count as right, such as "8" beside "eight".
+    """
 
     id: str
     question: str
     answer: str
+    accept: tuple[str, ...] = ()
     engram: str | None = None
     probe: str = "direct"
 

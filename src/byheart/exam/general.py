@@ -21,10 +21,14 @@ def passages() -> tuple[str, ...]:
 
 @cache
 def quiz() -> tuple[Item, ...]:
-    """The built-in quiz of common knowledge."""
+    """The built-in quiz of common knowledge: 300 questions, several forms of an answer with | between them."""
     lines = files("byheart.exam").joinpath("quiz.tsv").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split("\t") for line in lines if line.strip()]
-    return tuple(Item(id=f"quiz-{n}", question=q, answer=a, probe="quiz") for n, (q, a) in enumerate(pairs))
+    items = []
+    for n, line in enumerate(lines):
+        question, golds = line.split("\t")
+        answer, *others = golds.split("|")
+        items.append(Item(id=f"quiz-{n}", question=question, answer=answer, accept=tuple(others), probe="quiz"))
+    return tuple(items)
 
 
 def loss(subject: Subject, texts: Sequence[str] | None = None, *, version: str | None = None) -> list[Result]:
@@ -45,9 +49,9 @@ def mean_loss(results: Sequence[Result]) -> float:
     return sum(r.value * r.detail["tokens"] for r in results) / max(tokens, 1)
 
 
-def common(subject: Subject, *, version: str | None = None) -> list[Result]:
-    """The quiz, closed-book and greedy; exam `recall/quiz`."""
-    return recall(subject, quiz(), max_tokens=20, version=version)
+def common(subject: Subject, questions: Sequence[Item] | None = None, *, version: str | None = None) -> list[Result]:
+    """The quiz, or some of its questions, closed-book and greedy; exam `recall/quiz`."""
+    return recall(subject, quiz() if questions is None else questions, max_tokens=20, version=version)
 
 
 def drift(base: Any, model: Any, texts: Sequence[str] | None = None, *, version: str | None = None) -> list[Result]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from byheart.core.errors import BadInput
 from byheart.core.protocols import Subject
 from byheart.core.records import Item, Result
-from byheart.exam.match import contains
+from byheart.exam.match import right
 from byheart.exam.recall import ask
 
 
@@ -41,8 +41,8 @@ def leak(
 
     Departs from the paper (Reisizadeh et al. 2025, arXiv:2511.04934), which scores answers by degrees and estimates the
     expected highest score of k from many more samples: here an answer leaks or does not, by whether it contains the
-    gold answer. By default there are k samples, and the value of an item then is 0 or 1, whether any of them leaks;
-    its variance falls with `samples` well above `k`.
+    gold answer or a form in `Item.accept`. By default there are k samples, and the value of an item then is 0 or 1,
+    whether any of them leaks; its variance falls with `samples` well above `k`.
     """
     n = samples or k
     at_k(n, 0, k)  # refuse a k that the samples cannot tell before drawing them
@@ -54,7 +54,7 @@ def leak(
             [ask(i.question) for i in part], copies=n, temperature=temperature, max_tokens=max_tokens, seed=seed + at
         )
         for item, said in zip(part, out, strict=True):
-            hits = sum(contains(g.text, item.answer) for g in said)
+            hits = sum(right(g.text, item) for g in said)
             results.append(
                 Result(
                     exam=f"leak@{k}",

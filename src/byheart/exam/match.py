@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from byheart.core.records import Item
+
 
 def normal(text: str) -> str:
     """Lower case, with accents, punctuation to spaces, single spaces.
@@ -24,3 +26,13 @@ def contains(answer: str, gold: str) -> bool:
     """
     wanted = normal(gold)
     return bool(wanted) and f" {wanted} " in f" {normal(answer)} "
+
+
+def right(answer: str, item: Item) -> bool:
+    """Whether the gold answer of `item`, or another form of it that `item.accept` holds, stands in `answer`.
+
+    >>> legs = Item(id="legs", question="How many legs does a spider have?", answer="eight", accept=("8",))
+    >>> right("It has 8 legs.", legs), right("It has 18 legs.", legs)
+    (True, False)
+    """
+    return any(contains(answer, gold) for gold in (item.answer, *item.accept))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from byheart.core.protocols import Prompt, Subject
 from byheart.core.records import Item, Result
-from byheart.exam.match import contains
+from byheart.exam.match import right
 
 
 def ask(question: str) -> Prompt:
@@ -24,7 +24,7 @@ def recall(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
-    """Ask each item closed-book, greedily; value 1 when the gold answer stands in the reply.
+    """Ask each item closed-book, greedily; value 1 when the gold answer, or a form in `Item.accept`, stands in it.
 
     The exam is named by the item's probe: `recall/direct`, `recall/paraphrase`, `recall/reversed`.
     Chance is 0: a subject that never met the fact does not guess a name.
@@ -43,7 +43,7 @@ def recall(
         Result(
             exam=f"recall/{item.probe}",
             item=item.id,
-            value=float(contains(text, item.answer)),
+            value=float(right(text, item)),
             chance=0.0,
             engram=item.engram,
             version=version,
@@ -59,8 +59,8 @@ def recognition(
 ) -> list[Result]:
     """Is the gold answer likelier, per token, than answers to other questions of the same kind?
 
-    Foils are drawn from the other items' answers, those whose question shares most words first (names
-    aside), so that a year is told from years. Value 1 when gold beats them all; chance is
+    Foils are drawn from the other items' answers but those that `Item.accept` holds, those whose question shares
+    most words first (names aside), so that a year is told from years. Value 1 when gold beats them all; chance is
     1 / (1 + foils drawn).
     After Orhan 2023 (arXiv:2303.17557), who compares seen with unseen sentences.
     """
@@ -71,7 +71,9 @@ def recognition(
     for item in items:
         words = _frame(item.question)
         near = {o.answer: len(words & _frame(o.question)) for o in items if o.answer != item.answer}
-        others = sorted((a for a in answers if a != item.answer), key=lambda a: (-near.get(a, 0), rng.random()))
+        others = sorted(
+            (a for a in answers if a not in (item.answer, *item.accept)), key=lambda a: (-near.get(a, 0), rng.random())
+        )
         chosen = [item.answer, *others[:foils]]
         pairs.extend((ask(item.question), a) for a in chosen)
         counts.append(len(chosen))

@@ -38,7 +38,7 @@ def erase(db: Database, ids: Sequence[str]) -> None:
         keys = [(f[0],) for f in stored]
         rows = [(f[1],) for f in stored]
         items = [r for key in keys for r in db.rows("SELECT id, payload FROM items WHERE engram = ?", key)]
-        texts = {s for f in stored for s in f[2:] if s} | {from_json(p)["answer"] for _, p in items}
+        texts = {s for f in stored for s in f[2:] if s} | history.golds(p for _, p in items)
         db.executemany("DELETE FROM results WHERE item = ?", [(i,) for i, _ in items])
         for table in ("results", "lessons", "items"):
             db.executemany(f"DELETE FROM {table} WHERE engram = ?", keys)

@@ -62,6 +62,12 @@ def items(db: Link, engrams: Sequence[str] | None, version: str | None) -> list[
     return [Item.model_validate_json(p) for p, e in rows if wanted is None or e in wanted]
 
 
+def golds(payloads: Iterable[str]) -> set[str]:
+    """The gold answers of stored exam questions, in every form that counts as right."""
+    stored = [Item.model_validate_json(p) for p in payloads]
+    return {gold for item in stored for gold in (item.answer, *item.accept)}
+
+
 def put_lessons(db: Link, version: str, lessons: Iterable[tuple[str, dict[str, Any]]]) -> None:
     """Store what a version was trained on, by engram; replaces that version's earlier lessons."""
     rows = [(version, engram, to_json(payload).decode()) for engram, payload in lessons]

@@ -46,8 +46,8 @@ def learn(
 
     What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Examines before
     and after. When general loss rises by more than `budget`, more than that share of what was taught earlier is lost,
-    or the quiz of common knowledge surely fell by more (it is short, so its lower 95% limit counts), everything is put
-    back and `committed` is False.
+    or the quiz of common knowledge surely fell by more (the lower 95% limit over its 300 questions counts), everything
+    is put back and `committed` is False.
 
     `strategy` is a name from `byheart methods`, several with commas between, or Strategy objects; `general` is text to
     stay fluent in (the default samples its own). Stopped or killed midway, the same call goes on from its last

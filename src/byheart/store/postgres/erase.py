@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from pydantic_core import from_json
-
 from byheart.core.errors import BadInput, Busy, ByheartError, Full, Unknown
 from byheart.store import history
 from byheart.store.erase import DUE, SHORT, empty_details
@@ -36,9 +34,7 @@ def erase(db: Server, terms: Terms, ids: Sequence[str]) -> None:
         keys, rows = [f[0] for f in stored], [f[1] for f in stored]
         gone = [read(f[2]) for f in stored]
         items = db.among("SELECT id, payload FROM items WHERE engram IN ({})", keys)
-        texts = {t for e in gone for t in (e.text, e.question, e.answer) if t} | {
-            from_json(p)["answer"] for _, p in items
-        }
+        texts = {t for e in gone for t in (e.text, e.question, e.answer) if t} | history.golds(p for _, p in items)
         db.execute("DELETE FROM results WHERE item = ANY (?)", ([i for i, _ in items],))
         for table in ("results", "lessons", "items"):
             db.execute(f"DELETE FROM {table} WHERE engram = ANY (?)", (keys,))

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from byheart.core.strategy import Strategy
-from byheart.exam.general import quiz
 from byheart.exam.recall import ask
 from byheart.kit.buffer import pick
 from byheart.learn.loki import LoKI, attributions, owed
 from byheart.learn.lora import LoRA
 from byheart.study.base.criterion import Criterion
-from byheart.study.base.pretrained import Pretrained, Tuned, pretrained, tune
+from byheart.study.base.pretrained import Pretrained, Tuned, first_sixty, pretrained, tune
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings
 from byheart.train.stream import collate
@@ -89,7 +88,7 @@ class Implanting(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         base = pretrained(size.model)
         stream = base.facts(1, size.people, seed)
-        questions = [base.lm.example(ask(i.question), i.answer) for i in quiz()]
+        questions = [base.lm.example(ask(i.question), i.answer) for i in first_sixty()]
         drawn = pick(len(questions), size.samples, torch.Generator().manual_seed(seed))
         scores = [attributions(base.copy(), collate([questions[k] for k in drawn]), steps=2)]
 

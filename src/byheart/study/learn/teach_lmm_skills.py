@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from byheart.exam.general import quiz
 from byheart.exam.recall import ask
 from byheart.kit.readout import Reader
 from byheart.learn.teach_lmm_skills import Selective
 from byheart.study.base.answers import exact
 from byheart.study.base.criterion import Criterion
-from byheart.study.base.pretrained import Pretrained, pretrained
+from byheart.study.base.pretrained import Pretrained, first_sixty, pretrained
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
 from byheart.train.stream import collate
@@ -138,7 +137,7 @@ def _walk(base: Pretrained, stream: list[Task], settings: Settings, part: Part) 
 @torch.no_grad()
 def digits(base: Pretrained, model: nn.Module) -> float:
     """Mean probability of a digit as the first token of an answer to the quiz."""
-    rows = [base.lm.example(ask(i.question), "x") for i in quiz()]
+    rows = [base.lm.example(ask(i.question), "x") for i in first_sixty()]
     read = Reader(model.eval())(collate(rows))
     first = torch.cat([torch.ones(1, dtype=torch.bool), read.rows[1:] != read.rows[:-1]])
     own = [base.lm.tokenizer(d, add_special_tokens=False)["input_ids"][0] for d in DIGITS]

@@ -14,12 +14,12 @@ import numpy as np
 
 from byheart.core.records import Answer, Hit
 from byheart.core.strategy import IGNORE
-from byheart.exam.general import quiz
 from byheart.exam.match import contains
 from byheart.learn.teach_lmm_skills import Selective
 from byheart.models.lm import LanguageModel, load
 from byheart.recall.read.chain_of_note import ChainOfNote
 from byheart.study.base.criterion import Criterion
+from byheart.study.base.pretrained import first_sixty
 from byheart.study.base.study import Scales, Study
 from byheart.train.loop import Settings, train
 from byheart.world.facts.people import Fact, people
@@ -108,7 +108,7 @@ class Notes(Study[Size]):
     def run(self, size: Size, *, seed: int, data: Path | None = None) -> dict[str, float]:
         rng = np.random.default_rng(seed)
         reader = ChainOfNote(passages=size.passages, max_tokens=32 * size.passages)
-        world, pairs = people(2 * size.persons, seed=seed), [(i.question, i.answer) for i in quiz()]
+        world, pairs = people(2 * size.persons, seed=seed), [(i.question, i.answer) for i in first_sixty()]
         pairs = [pairs[i] for i in rng.permutation(len(pairs))]
         half = len(pairs) // 2
         taught = [
