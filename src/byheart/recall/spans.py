@@ -30,6 +30,11 @@ _UNIT = (
 _RATE = r"(?: ?(?:(?:per|an?|each|every)\b|/) ?[A-Za-z\u00b2\u00b3]+)?"
 _CURRENCY = r"(?:euros?|cents?|pounds?|pence|dollars?|francs?|crowns?|EUR|GBP|USD|CHF|SEK|NOK|DKK|kr|p\b)"
 
+_NO_NOUN = (
+    r"(?:and|or|to|of|in|on|at|the|per|is|are|was|were|by|for|with|from|have|has|had|had|can|cannot|may|must|will|against|more|after"
+    r"|before|than|when|if|as|that|which|who|you|we|they|he|she|it|do|did|does|been|be|not)\b"
+)
+
 _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("money", re.compile(rf"[\u20ac\u00a3$\u00a5] ?{_FIGURE}(?: ?(?:million|billion|bn|m|k)\b)?{_RATE}|(?<![\w.]){_TO} ?{_CURRENCY}(?!\w){_RATE}")),
     ("share", re.compile(rf"(?<![\w.]){_TO} ?(?:%(?: [A-Z]{{2}}\b)?|per ?cent\b)")),
@@ -40,12 +45,12 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         rf"|\b(?:end of|early|mid|late) (?:the )?(?:{_MONTH}|month|week|year|quarter)\b|\b(?:this|next) (?:week|month|year)\b"
     )),
     ("clock", re.compile(r"\b\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b)?(?: ?(?:to|-|\u2013|and) ?\d{1,2}[:.]\d{2}(?: ?[ap]\.?m\b)?)?(?!\d)|\b\d{1,2}(?: ?(?:to|-|\u2013) ?\d{1,2})? ?[ap]\.?m\b|\b(?:noon|midnight|dusk|dawn)\b")),
-    ("duration", re.compile(rf"(?:\b(?:every|within|up to|at least|at most|no later than) )?(?<![\w.]){_TO}[ -]?{_TIME_UNIT}|\b(?:once|twice|three times) (?:an?|per|every) \w+|\b(?:daily|weekly|monthly|yearly|annually)\b", re.I)),
+    ("duration", re.compile(rf"(?:\b(?:every|within|up to|at least|at most|no later than) )?(?<![\w.]){_TO}[ -]?{_TIME_UNIT}(?: (?:an?|per|each) (?:day|week|month|year|shift|person|session))?|\b(?:once|twice|three times) (?:an?|per|every) \w+|\b(?:daily|weekly|monthly|yearly|annually)\b", re.I)),
     ("quantity", re.compile(rf"(?:\b(?:up to|at least|at most|about|no more than|more than|less than|above|below) )?(?<![\w.]){_TO} ?{_UNIT}(?![\w\u00b2\u00b3]){_RATE}")),
     ("initials", re.compile(r"\b[A-Z]{2,3}\b(?![\w-])")),
     ("code", re.compile(r"\b(?=[\w./-]*\d)(?=[\w./-]*[A-Z])[A-Z0-9][\w]*(?:[-./][\w]+)*\b|\b[A-Z]{2,}(?:-[A-Z0-9]+)*\b|\"[^\"]{1,40}\"|\u201c[^\u201d]{1,40}\u201d|\b\d{3,4} \d{3,4}(?: \d{3,4})*\b")),
     ("name", re.compile(r"\b(?:(?:Dr|Mr|Mrs|Ms|Prof|St)\.? )?[A-Z\u00c0-\u00de][\w'\u2019-]*[a-z\u00df-\u00ff][\w'\u2019-]*(?: (?:of|de|van|von|der|da|del|la|al|&)(?= [A-Z\u00c0-\u00de]))?(?: [A-Z\u00c0-\u00de][\w'\u2019-]*)*")),
-    ("number", re.compile(rf"(?<![\w.-]){_N}(?![\w])(?: (?!and\b|or\b|to\b|of\b|in\b|on\b|at\b|the\b|per\b|is\b|are\b|was\b|by\b|for\b|with\b|from\b)[a-z][\w-]+){{0,2}}|\b(?:once|twice)\b", re.I)),
+    ("number", re.compile(rf"(?<![\w./-]){_N}(?![\w/])(?: (?!{_NO_NOUN})(?:[a-z][\w-]*s\b|[a-z][\w-]+ (?!{_NO_NOUN})[a-z][\w-]*s\b|[a-z][\w-]+))?|\b(?:once|twice)\b", re.I)),
 )  # fmt: skip
 
 
@@ -72,6 +77,8 @@ def spans(text: str) -> list[Span]:
             start, end = match.span()
             if kind == "name":
                 start = _name_start(text, start, end)
+            if kind == "number" and text[start:end].split()[0].lower() == "one":
+                continue
             if start < end and not any(taken[start:end]):
                 taken[start:end] = [True] * (end - start)
                 made.append(Span(kind, start, end, text[start:end]))
