@@ -10,6 +10,10 @@ from byheart.core.records import Item, Result
 from byheart.exam.match import right
 
 
+LEAST_TOKENS, MOST_TOKENS = 24, 160
+"""Of a reply, where the caller does not say: a token is at least a byte of the answer."""
+
+
 def ask(question: str) -> Prompt:
     """How every exam, and `Memory.ask`, puts a question to a chat model."""
     return [{"role": "user", "content": question}]
@@ -19,12 +23,12 @@ def recall(
     subject: Subject,
     items: Sequence[Item],
     *,
-    max_tokens: int = 24,
+    max_tokens: int | None = None,
     version: str | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
-    """Ask each item closed-book, greedily; value 1 when the gold answer, or a form in `Item.accept`, stands in it.
+    """Ask each item closed-book, greedily, with room for the longest gold answer; value 1 when the gold answer, or a form in `Item.accept`, stands in it.
 
     The exam is named by the item's probe: `recall/direct`, `recall/paraphrase`, `recall/reversed`.
     Chance is 0: a subject that never met the fact does not guess a name.
@@ -35,7 +39,8 @@ def recall(
     size = 64
     for at in range(0, len(items), size):
         part = items[at : at + size]
-        out = subject.generate([ask(i.question) for i in part], max_tokens=max_tokens, seed=seed)
+        room = max_tokens or max(LEAST_TOKENS, *(len(i.answer.encode()) + 4 for i in part))
+        out = subject.generate([ask(i.question) for i in part], max_tokens=min(room, MOST_TOKENS), seed=seed)
         replies.extend(o[0].text for o in out)
         if progress:
             progress(len(replies), len(items))

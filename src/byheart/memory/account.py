@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +16,24 @@ from byheart.exam.interval import summary
 from byheart.exam.report import Curve, Fact, Gone, ReportData, Scored, Trade, render
 
 if TYPE_CHECKING:
+    from byheart.memory.lessons import Lesson
     from byheart.memory.parts import Parts, Progress
 
 
-def exam(memory: Parts, *, seed: int = 0, progress: Progress | None = None) -> dict[str, Any]:
-    """All exams of the current version; results are stored, the summary is given."""
+def exam(
+    memory: Parts, questions: Sequence[dict[str, Any]] | None = None, *, seed: int = 0, progress: Progress | None = None
+) -> dict[str, Any]:
+    """All exams of the current version; results are stored, the summary is given, and those of the user's questions."""
     version = memory.head
     lm = memory.at_head().lm
     lessons = memory.lessons_of(version)
     direct = [x.item for x in lessons]
     held = {e.id: e for e in memory.store.get(list({x.engram for x in lessons}))}
-    items = [*direct, *(i for x in lessons for i in _probes(held[x.engram], x.item))]
+    items = [*direct, *(i for x in lessons for i in _probes(held[x.engram], x))]
 
     def tell(done: int) -> None:
         if progress:
-            progress("exam", done, 5)
+            progress("exam", done, 7)
 
     tell(0)
     results = exams.recall(lm, items, version=version.id, seed=seed)
@@ -40,16 +44,29 @@ def exam(memory: Parts, *, seed: int = 0, progress: Progress | None = None) -> d
     tell(3)
     results += ability.common(lm, version=version.id)
     tell(4)
+    results += ability.open_book(lm, version=version.id)
+    tell(5)
     if version.weights:
         results += ability.drift(_base(memory), lm, version=version.id)
-    tell(5)
+    tell(6)
+    own = exams.recall(lm, _own(questions or ()), version=version.id, seed=seed)
+    tell(7)
     with memory.store.transaction():
         memory.store.put_items(version.id, items[len(direct) :])
         memory.store.put_results(version.id, results)
-    figures = summary(results)
+    figures = summary([*results, *own])
     if "general/loss" in figures:
         figures["general/loss"]["mean"] = ability.mean_loss([r for r in results if r.exam == "general/loss"])
-    return {"version": version.id, "seed": seed, "exams": figures}
+    replies = [{"question": q["question"], "answer": q["answer"], "reply": r.detail["said"], "right": r.value == 1.0}
+            for q, r in zip(questions or (), own, strict=True)]  # fmt: skip
+    return {"version": version.id, "seed": seed, "exams": figures, **({"own": replies} if questions is not None else {})}
+
+
+def _own(questions: Sequence[dict[str, Any]]) -> list[Item]:
+    return [
+        Item(id=f"own-{n}", question=q["question"], answer=q["answer"], accept=tuple(q.get("accept", ())), probe="own")
+        for n, q in enumerate(questions)
+    ]
 
 
 def _base(memory: Parts) -> Any:
@@ -64,15 +81,13 @@ def _base(memory: Parts) -> Any:
     return LanguageModel(model, weighing.lm.tokenizer, weighing.lm.name)
 
 
-def _probes(engram: Engram, item: Item) -> list[Item]:
-    """Questions kept for exams, given with a pair as `paraphrases` and `reverse`; never trained on."""
-    metadata = engram.metadata
-    wordings = metadata.get("paraphrases", metadata.get("paraphrase", ()))
-    wordings = [wordings] if isinstance(wordings, str) else list(wordings)
-    out = [
-        item.model_copy(update={"id": f"{item.id}-p{n}", "question": w, "probe": "paraphrase"})
-        for n, w in enumerate(wordings)
-    ]
+def _probes(engram: Engram, lesson: Lesson) -> list[Item]:
+    """Questions kept for exams, never trained on: the wordings held back, and a pair's `paraphrases` and `reverse`."""
+    item, metadata = lesson.item, engram.metadata
+    out = lesson.held_back
+    if not out:
+        wordings = metadata.get("paraphrases", metadata.get("paraphrase", ()))
+        out = replace(lesson, held=(wordings,) if isinstance(wordings, str) else tuple(wordings)).held_back
     reverse = metadata.get("reverse")
     if isinstance(reverse, dict) and {"question", "answer"} <= reverse.keys():
         given = {"question": reverse["question"], "answer": reverse["answer"]}

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -309,11 +309,11 @@ def _commit(memory: Parts, gone: dict[str, Gone], seen: set[str], removal: Remov
         names = {r.id: s.id for r, s in zip(rests, store.add(rests, vectors), strict=True)}
         if removal is not None:
             for version, originals in zip(removal.versions, removal.lessons, strict=True):
-                lessons = [Lesson(names.get(x.engram, x.engram), x.question, x.answer) for x in originals]
+                lessons = [replace(x, engram=names.get(x.engram, x.engram)) for x in originals]
                 taught = tuple(dict.fromkeys(x.engram for x in lessons))
                 store.put_version(version.model_copy(update={"taught": taught}))
                 store.put_lessons(version.id, [(x.engram, x.payload) for x in lessons])
-                store.put_items(version.id, [x.item for x in lessons])
+                store.put_items(version.id, [i for x in lessons for i in (x.item, *x.held_back)])
                 for engram in store.get(list(taught)):
                     forms = tuple(dict.fromkeys((*engram.forms, "weights")))
                     store.update([engram.id], forms=forms, version=version.id)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from byheart.core.errors import BadInput
-from byheart.core.records import Engram, Item, Learned, Result, Version
-from byheart.exam import general as ability
+from byheart.core.records import Engram, Learned, Result, Version
 from byheart.exam import recall as exams
-from byheart.exam.interval import fallen, summary
+from byheart.memory import budget
 from byheart.memory import recipe as recipes
 from byheart.memory.lessons import Lesson
 from byheart.memory.remembering import keep
@@ -23,7 +22,6 @@ from byheart.memory.wordings import examples
 if TYPE_CHECKING:
     from byheart.memory.parts import Parts, Progress
 
-OLD_ITEMS = 200
 SHRINK = (1.0, 0.9, 0.8, 0.7, 0.6)
 
 
@@ -57,8 +55,6 @@ def teach(
     `state` is the blob with what the same strategies kept from the stage before, if any. `written` is
     one to take the text from that the untaught model wrote, so that it need not be written again.
     """
-    from dataclasses import replace
-
     from byheart.train.loop import train
 
     lm, composed = weighing.lm, recipe.composed
@@ -111,20 +107,21 @@ def learn(
     lessons: Sequence[Lesson],
     *,
     strategy: Any,
-    budget: float,
+    spare: float,
+    least: float,
     general: Sequence[str] | None,
     seed: int,
     progress: Progress | None,
 ) -> Learned:
-    """The transaction. Holds the folder's lock from the first exam to the commit.
+    """The transaction; `spare` is the budget, `least` the least gain. Holds the folder's lock from the first exam to the commit.
 
     The work folder is named by the fingerprint of the work, so a killed call goes on in it when it is made again, and a
     call for other work starts in a folder of its own. Strategy objects are copied: what they learn is in the version.
     """
     from byheart.train.work import fingerprint
 
-    if not budget >= 0:
-        raise BadInput(f"budget is {budget}; give a share of what is old that may be lost, such as 0.01")
+    if not spare >= 0:
+        raise BadInput(f"budget is {spare}; give a share of what is old that may be lost, such as 0.01")
     if not lessons:
         raise BadInput("found nothing to ask about in that source; give question/answer pairs, or fuller sentences")
     with memory.store.lock("learn"), room(memory.folder.path):
@@ -142,7 +139,9 @@ def learn(
             if stale != work:
                 shutil.rmtree(stale, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
-        before = _examine(memory, old, parent.id, "before", progress)
+        before = budget.examine(memory, old, parent.id, "before", progress)
+        base = budget.as_it_came(memory, parent, before, progress)
+        sitting = _Sitting(base, before, budget.new(memory, lessons, parent.id))
         snapshot = weighing.snapshot()
         started = time.monotonic()
         try:
@@ -159,7 +158,7 @@ def learn(
             )
             seconds = time.monotonic() - started
             name = memory.next_version()
-            after, figures, fresh, verdict = _settle(memory, lessons, old, before, snapshot, budget, name, progress)
+            figures, verdict = _settle(memory, lessons, old, sitting, snapshot, (spare, least), name, progress)
         except BaseException:
             memory.reload()
             raise
@@ -168,7 +167,7 @@ def learn(
             weighing.restore(snapshot)
             shutil.rmtree(work, ignore_errors=True)
             memory.tidy()
-            gone = exams.lost(before, after)
+            gone = exams.lost(before, sitting.after)
             return Learned(version=None, committed=False, lost=_engrams(old, gone), reason=verdict, report=report)
         manifest = weighing.write(snapshot)
         version = Version(
@@ -184,7 +183,7 @@ def learn(
             taught=tuple(dict.fromkeys(x.engram for x in lessons)),
             summary=report,
         )
-        return _commit(memory, version, drafts, lessons, old, [*before, *after, *fresh], before, after, work)
+        return _commit(memory, version, drafts, lessons, old, sitting, work)
 
 
 def _commit(
@@ -193,9 +192,7 @@ def _commit(
     drafts: Sequence[Engram],
     lessons: Sequence[Lesson],
     old: Sequence[Lesson],
-    results: Sequence[Result],
-    before: Sequence[Result],
-    after: Sequence[Result],
+    sitting: _Sitting,
     work: Path,
 ) -> Learned:
     store = memory.store
@@ -203,113 +200,75 @@ def _commit(
     with store.transaction():
         stored = keep(memory, drafts, vectors)
         renamed = {d.id: s.id for d, s in zip(drafts, stored, strict=True)}
-        lessons = [Lesson(renamed.get(x.engram, x.engram), x.question, x.answer) for x in lessons]
+        lessons = [replace(x, engram=renamed.get(x.engram, x.engram)) for x in lessons]
         taught = tuple(dict.fromkeys(x.engram for x in lessons))
         version = version.model_copy(update={"taught": taught})
         store.put_version(version)
         store.put_lessons(version.id, [(x.engram, x.payload) for x in lessons])
-        store.put_items(version.id, [x.item for x in lessons])
-        store.put_results(version.id, results)
+        store.put_items(version.id, [i for x in lessons for i in (x.item, *x.held_back)])
+        store.put_results(memory.lineage(version)[0].id, sitting.base)
+        store.put_results(version.id, [*sitting.after, *sitting.fresh])
         for engram in store.get(list(taught)):
             forms = tuple(dict.fromkeys((*engram.forms, "weights")))
             store.update([engram.id], forms=forms, version=version.id)
         store.set_head(version.id)
     shutil.rmtree(work, ignore_errors=True)
-    gone = exams.lost(before, after)
+    gone = exams.lost(sitting.before, sitting.after)
     return Learned(
         version=version.id, committed=True, taught=taught, lost=_engrams(old, gone), report=dict(version.summary)
     )
+
+
+@dataclass
+class _Sitting:
+    """The exams of one call: of the untaught model, before and after teaching; `fresh` are of the new lessons."""
+
+    base: list[Result]
+    before: list[Result]
+    untaught: list[Result]
+    after: list[Result] = field(default_factory=list)
+    fresh: list[Result] = field(default_factory=list)
 
 
 def _settle(
     memory: Parts,
     lessons: Sequence[Lesson],
     old: Sequence[Lesson],
-    before: Sequence[Result],
+    sitting: _Sitting,
     snapshot: dict[str, Any],
-    budget: float,
+    limits: tuple[float, float],
     name: str,
     progress: Progress | None,
-) -> tuple[list[Result], dict[str, Any], list[Result], str]:
+) -> tuple[dict[str, float], str]:
     """Exam after training; when the budget is exceeded, try to walk part of the way back.
 
     Between the old weights and the new lie models that keep most of both (Wortsman et al. 2022,
     arXiv:2109.01903): the shares of `SHRINK` are tried in order until one is inside the budget while
-    it recalls no less than 95% of what full training recalls. Returns the results, the figures and
-    the reason for a rollback ("" to commit).
+    it recalls no less than 95% of what full training recalls. `limits` are the budget and the least gain. Gives the
+    figures and the reason for a rollback ("" to commit).
     """
     weighing = memory.live
     full = weighing.snapshot()
-    items = [x.item for x in lessons]
-    best = 0.0
+    best, (spare, least) = 0.0, limits
+    figures: dict[str, float] = {}
     for n, share in enumerate(SHRINK):
         if n:
             weighing.restore(full)
             weighing.interpolate(snapshot, share)
-        tried = exams.recall(weighing.lm, items, version=name)
-        recalled = sum(r.value for r in tried) / len(tried)
+        fresh = budget.new(memory, lessons, name)
+        right = budget.learned(lessons, fresh)
+        recalled = sum(right) / len(right)
         best = recalled if n == 0 else best
         if n and recalled < 0.95 * best:
             break
-        after = _examine(memory, old, name, "after", progress)
-        figures = {"alpha": share, "recall": recalled, **_figures(before, after)}
-        worst = max(figures["general_rise"], figures["lost_share"], figures["quiz_fall"])
-        results, fresh = after, tried
-        if worst <= budget:
-            return results, figures, fresh, ""
-    reason = (
-        f"rolled back: general loss rose by {figures['general_rise']:.2%}, {figures['lost_share']:.1%} of what was "
-        f"known is lost and the quiz of common knowledge fell from {figures['quiz_before']:.0%} to "
-        f"{figures['quiz_after']:.0%} (by {figures['quiz_fall']:.1%} at least), over the budget of "
-        f"{budget:.2%}; raise the budget, give general=, or teach less at once"
-    )
-    return results, figures, fresh, reason
-
-
-def _examine(memory: Parts, old: Sequence[Lesson], version: str, when: str, progress: Progress | None) -> list[Result]:
-    """What must not get worse: loss on general text, the quiz, and what was taught earlier."""
-    lm = memory.live.lm
-    if progress:
-        progress(f"exam {when}", 0, 3)
-    results = ability.loss(lm, version=version)
-    if progress:
-        progress(f"exam {when}", 1, 3)
-    results += ability.common(lm, version=version)
-    if progress:
-        progress(f"exam {when}", 2, 3)
-    results += exams.recall(lm, _sample([x.item for x in old], OLD_ITEMS), version=version)
-    if progress:
-        progress(f"exam {when}", 3, 3)
-    return results
-
-
-def _sample(items: Sequence[Item], most: int) -> list[Item]:
-    """At most this many items, evenly spread, the same ones every time."""
-    if len(items) <= most:
-        return list(items)
-    return [items[i * len(items) // most] for i in range(most)]
-
-
-def _figures(before: Sequence[Result], after: Sequence[Result]) -> dict[str, float]:
-    def of(results: Sequence[Result], exam: str) -> list[Result]:
-        return [r for r in results if r.exam == exam]
-
-    was = ability.mean_loss(of(before, "general/loss"))
-    now = ability.mean_loss(of(after, "general/loss"))
-    known = [r for r in of(before, "recall/direct") if r.value == 1.0]
-    gone = exams.lost(of(before, "recall/direct"), of(after, "recall/direct"))
-    quiz = summary([*of(before, "recall/quiz")]).get("recall/quiz", {}).get("mean", 0.0)
-    quiz_now = summary([*of(after, "recall/quiz")]).get("recall/quiz", {}).get("mean", 0.0)
-    return {
-        "general_before": was,
-        "general_after": now,
-        "general_rise": now / was - 1 if was else 0.0,
-        "lost_share": len(gone) / len(known) if known else 0.0,
-        "known_before": len(known),
-        "quiz_before": quiz,
-        "quiz_after": quiz_now,
-        "quiz_fall": fallen(of(before, "recall/quiz"), of(after, "recall/quiz")),
-    }
+        sitting.fresh, sitting.after = fresh, budget.examine(memory, old, name, "after", progress)
+        found = budget.figures(sitting.base, sitting.before, sitting.after, lessons, sitting.untaught, fresh)
+        figures = {"alpha": share, **found}
+        if too_little := budget.too_little(figures, least):
+            return figures, too_little
+        if not budget.over(figures, spare):
+            return figures, ""
+    return figures, budget.over(figures, spare)
 
 
 def _engrams(old: Sequence[Lesson], items: Sequence[str]) -> tuple[str, ...]:

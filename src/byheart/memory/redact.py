@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from byheart.core.records import Engram
 from byheart.exam.match import contains
@@ -32,9 +32,11 @@ class Gone:
         if self.rest is None or not contains(self.rest.text, lesson.answer):
             return None
         taken = set(_words(self.engram.text)) - set(_words(self.rest.text))
-        if taken & set(_words(lesson.question)):
+        wordings = [w for w in (lesson.question, *lesson.wordings) if not taken & set(_words(w))]
+        if not wordings or wordings[0] != lesson.question:
             return None
-        return Lesson(self.rest.id, lesson.question, lesson.answer)
+        held = tuple(h for h in lesson.held if not taken & set(_words(h)))
+        return replace(lesson, engram=self.rest.id, wordings=tuple(wordings[1:]), held=held)
 
 
 def _words(text: str) -> list[str]:

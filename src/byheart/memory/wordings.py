@@ -72,16 +72,19 @@ def _keywords(words: Sequence[str]) -> list[tuple[str, bool]]:
 
 
 def examples(lm: LanguageModel, lessons: Sequence[Lesson], *, copies: int, seed: int) -> list[dict[str, Any]]:
-    """Training examples: each lesson once as given and `copies - 1` times in other views.
+    """Training examples: each lesson once as given, once in each further wording, and the rest in views of these.
 
-    Every example carries the index of its lesson under `"lesson"`.
+    No prompt is a wording that the lesson holds back. Every example carries the index of its lesson under `"lesson"`.
     """
     draw = random.Random(seed)
     out = []
     for copy in range(copies):
         for n, lesson in enumerate(lessons):
-            prompt, completion = (
-                views(lesson.question, lesson.answer, draw) if copy else (ask(lesson.question), lesson.answer)
-            )
+            asked = (lesson.question, *lesson.wordings)
+            prompt, completion = ask(asked[copy % len(asked)]), lesson.answer
+            if copy >= len(asked):
+                prompt, completion = views(asked[copy % len(asked)], lesson.answer, draw)
+            if any(prompt == ask(h) for h in lesson.held):
+                prompt, completion = ask(lesson.question), lesson.answer
             out.append({**lm.example(prompt, completion), "lesson": n})
     return out

@@ -39,15 +39,18 @@ def learn(
         str | Path | Sequence[str] | None, "A file of general text to keep fluent in (none is needed)."
     ] = None,
     *,
+    least: Annotated[float, "Least gain in the share of lessons answered in wordings not trained on, else roll back."] = 0.1,
     seed: Annotated[int, "Of the order of examples, and of all that strategies draw."] = 0,
     progress: Progress | None = None,
 ) -> Learned:
     """Teach the weights, or roll back.
 
-    What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Examines before
-    and after. When general loss rises by more than `budget`, more than that share of what was taught earlier is lost,
-    or the quiz of common knowledge surely fell by more (the lower 95% limit over its 300 questions counts), everything
-    is put back and `committed` is False.
+    What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Of texts, what a
+    reader would ask is taught; `study` shows it beforehand. Each question keeps a wording back that is never trained on,
+    for the exams. Examines before and after. When, against the model as it came, general loss rises by more than
+    `budget`, or the quiz of common knowledge or reading with the text there surely fell by more (their lower 95% limits
+    count), or more than that share of what was taught earlier is lost, everything is put back and `committed` is False.
+    So it is when the share of lessons that are answered in the wordings kept back gains less than `least`.
 
     `strategy` is a name from `byheart methods`, several with commas between, or Strategy objects; `general` is text to
     stay fluent in (the default samples its own). Stopped or killed midway, the same call goes on from its last
@@ -61,7 +64,7 @@ def learn(
     drafts = drafted(source, memory.now())
     lessons, texts = lessons_in(drafts), general_texts(general)
     return learning.learn(
-        memory, drafts, lessons, strategy=strategy, budget=budget, general=texts, seed=seed, progress=progress
+        memory, drafts, lessons, strategy=strategy, spare=budget, least=least, general=texts, seed=seed, progress=progress
     )
 
 
@@ -109,15 +112,24 @@ def forget(
 def exam(
     memory: Parts,
     *,
+    questions: Annotated[
+        str | Path | Sequence[dict[str, Any]] | None,
+        Plain("A file of your own questions and answers to ask too.", kind=str | None),
+    ] = None,
     seed: Annotated[int, "Of what the exams draw."] = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Examine what the weights hold.
 
-    What is recalled, recognised and retained, and general ability beside the untaught model's. Gives each exam's mean,
-    n and 95% interval; the per-item results are stored with the version.
+    What is recalled, as taught ("recall/direct") and in wordings never trained on ("recall/paraphrase"), recognised and
+    retained, general ability and reading beside the untaught model's. Gives each exam's mean, n and 95% interval; the
+    per-item results are stored with the version. `questions` are asked closed-book as the exam "recall/own" (pairs, in
+    any of the shapes that `learn` reads; "accept" may list other right answers), and their results are given whole and
+    not stored.
     """
     from byheart.memory import access, account
+    from byheart.memory.pairs import pairs_of
 
     access.refuse_weights(memory, "exam")
-    return account.exam(memory, seed=seed, progress=progress)
+    own = None if questions is None else pairs_of(questions)
+    return account.exam(memory, own, seed=seed, progress=progress)

@@ -144,6 +144,29 @@ def fronted(sentence: str, start: int, end: int, phrase: str) -> str:
     return ""
 
 
+_ASKED = re.compile(
+    r"(?P<lead>[A-Z][a-z]* )??(?P<wh>(?:(?:at|in|on|by|to|for|from|with|since|until) )?(?:how (?:long|often|much|far|old|soon|big|tall|deep|heavy)"
+    r"|how many [\w-]+(?: [\w-]+)?|what|when|where|who|whom|why|how|which [\w-]+|what (?:time|kind of \w+|sort of \w+|is the name of)))"
+    r" (?P<aux>is|are|was|were|can|could|may|must|shall|should|will|would|has|have|had|does|do|did) (?P<rest>[^?]{3,})\?",
+    re.I,
+)
+
+
+def turned(question: str) -> list[str]:
+    """The question as a note that people type: what is asked about, then the word that asks; none for another form.
+
+    >>> turned("When does the ferry to Orsk leave?"), turned("Who signs off travel?"), turned("\u4f55\u6642\u3067\u3059\u304b?")
+    (['The ferry to Orsk leave: when?'], ['Which person signs off travel?'], [])
+    """
+    match = _ASKED.fullmatch(question.strip())
+    if match:
+        rest = match["rest"].strip()
+        return [f"{rest[0].upper()}{rest[1:]}: {match['wh'].lower()}?"]
+    if re.match(r"Who [a-z]+(?:s|ed)? ", question):
+        return [f"Which person {question[4:]}"]
+    return []
+
+
 def _verb(words: list[str], place: int) -> tuple[int, str, str]:
     """Where the verb stands before the gap, the auxiliary of its question, and its base where the auxiliary is do."""
     for n, word in enumerate(words[:place]):

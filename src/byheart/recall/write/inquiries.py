@@ -12,7 +12,7 @@ from byheart.recall.statements import Statement, generic, statements
 from byheart.recall.write import questions
 from byheart.recall.write.clauses import PERSON, VERBS, clauses, stands_for, subject, triple
 from byheart.recall.write.verbs import PLACES
-from byheart.recall.write.fronting import fronted, in_place, wh
+from byheart.recall.write.fronting import fronted, in_place, turned, wh
 
 _BARE = re.compile(r"(?:[^\w]*|[%\u00b0\u20ac\u00a3$]|(?:kg|g|l|ml|cm|mm|m|s|h|min|\u00b0?C|W|V|A|dB|bar|yes|no|none|n/a|tbd|-+)\W*)", re.I)
 _STRAY = frozenset(
@@ -66,7 +66,8 @@ class Inquiries:
     cells of a row and the value of a field; what holds under a condition, and the condition. Each is asked for in several
     ways: in the order of English questions where the rules see the verb, with the sentence's order kept, by the field's
     name. A wording names what the document is about, by its title, unless the words do already. Pronouns at a
-    statement's start stand for the last subject, or for the person whom the document is about.
+    statement's start stand for the last subject, or for the person whom the document is about, where its passage names
+    them: whoever forgets a passage forgets all that its questions say.
 
     The last wording is held back for exams, where there are at least two. An answer of a unit sign, a dash or a stray
     word gives no question; a question that has two answers in the document gives none.
@@ -182,18 +183,24 @@ class _About:
     """What a document is about while it is read: its title's parts, the section, the last subject and person."""
 
     title: tuple[str, ...] = ()
+    heading: str = ""
     section: str = ""
     person: str = ""
     last: str = ""
+    passage: str = ""
 
     def enter(self, heading: str, text: str) -> None:
+        self.passage = text
         path = [p.strip() for p in heading.split(" > ") if p.strip()]
-        if path and not self.title:
+        if path and path[0] != self.heading:
+            self.heading = path[0]
             parts = [re.sub(r"^[\d.]+\s+|\W+$", "", p).strip() for p in _TITLE.split(path[0])]
             named = [p for p in parts if p and not _GENERIC.match(p) and re.search("[A-Za-z]", p)]
             self.title = tuple(a for p in (named or parts[:1]) for a in _aliases(p))
             whole = [p for p in named if PERSON.fullmatch(p)]
             self.person = whole[0] if whole else ""
+        if not path:
+            self.title, self.heading = (), ""
         section = re.sub(r"^[\d.]+\s+", "", path[-1]) if len(path) > 1 else ""
         if section != self.section:
             self.section, self.last = section, ""
@@ -218,6 +225,8 @@ class _About:
             return text
         word, rest = match[1], text[match.end() :]
         who = self.person or self.last if word in ("He", "She", "His", "Her") else self.last
+        if who.casefold() not in self.passage.casefold():
+            return text
         plain = PERSON.fullmatch(who) or re.fullmatch(r"(?:[Tt]he|[Aa]n?) [\w-]+(?: [\w-]+){0,2}", who)
         if not plain or set(who.split()) & VERBS:
             return text
@@ -296,7 +305,7 @@ def _given(engram: Engram) -> Inquiry:
     question, answer = engram.question or "", engram.answer or ""
     paraphrases = engram.metadata.get("paraphrases", engram.metadata.get("paraphrase", ()))
     held = (paraphrases,) if isinstance(paraphrases, str) else tuple(paraphrases)
-    return Inquiry(question, answer, (), held, engram.text, engram.id, "pair")
+    return Inquiry(question, answer, (), held or tuple(turned(question)), engram.text, engram.id, "pair")
 
 
 def _answer(span: Span, text: str) -> str:
