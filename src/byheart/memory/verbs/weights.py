@@ -20,7 +20,7 @@ def learn(
     source: Annotated[
         Source,
         Plain(
-            "A file to read, or a .json or .jsonl file of question and answer pairs.",
+            "A file to read, or a .csv, .tsv, .json or .jsonl file of question and answer pairs.",
             kind=str,
             read=given.lessons,
             vet=given.vet_source,
@@ -44,10 +44,11 @@ def learn(
 ) -> Learned:
     """Teach the weights, or roll back.
 
-    What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Examines before
-    and after. When general loss rises by more than `budget`, more than that share of what was taught earlier is lost,
-    or the quiz of common knowledge surely fell by more (it is short, so its lower 95% limit counts), everything is put
-    back and `committed` is False.
+    What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Pairs may be rows
+    of instructions or chats, in a list or a file (`byheart.memory.pairs`). Examines before and after. When general loss
+    rises by more than `budget`, more than that share of what was taught earlier is lost, or the quiz of common
+    knowledge surely fell by more (it is short, so its lower 95% limit counts), everything is put back and `committed`
+    is False.
 
     `strategy` is a name from `byheart methods`, several with commas between, or Strategy objects; `general` is text to
     stay fluent in (the default samples its own). Stopped or killed midway, the same call goes on from its last
@@ -55,10 +56,11 @@ def learn(
     """
     from byheart.memory import access, learning
     from byheart.memory.lessons import lessons_in
+    from byheart.memory.pairs import paired
     from byheart.memory.sources import drafted, general_texts
 
     access.refuse_weights(memory, "learn")
-    drafts = drafted(source, memory.now())
+    drafts = drafted(paired(source), memory.now())
     lessons, texts = lessons_in(drafts), general_texts(general)
     return learning.learn(
         memory, drafts, lessons, strategy=strategy, budget=budget, general=texts, seed=seed, progress=progress
