@@ -10,15 +10,13 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from byheart import ByheartError, Memory
+from byheart.app.terminal import bars
 
 HANDBOOK = Path(__file__).parent / "handbook.md"
 FORGET = "Marta Kask"
@@ -49,20 +47,6 @@ def main() -> int:
     return 0 if committed else 1
 
 
-@contextmanager
-def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars, one for each thing told about."""
-    with Progress(console=console, transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def tell(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=of)
-            progress.update(tasks[what], completed=done)
-
-        yield tell
-
-
 def run(memory: Memory, file: Path, forget: str | None, console: Console) -> bool:
     """The five steps; False when learning was rolled back."""
     console.rule(f"1. Remember {file.name} as text")
@@ -70,8 +54,8 @@ def run(memory: Memory, file: Path, forget: str | None, console: Console) -> boo
     console.print(f"{len(engrams)} engrams, durable and searchable.")
 
     console.rule("2. Learn it into the weights, or roll back")
-    with bars(console) as tell:
-        learned = memory.learn(str(file), budget=0.02, progress=tell)
+    with bars(silent=False) as progress:
+        learned = memory.learn(str(file), budget=0.02, progress=progress)
     report = learned.report
     if not learned.committed:
         console.print(learned.reason)
@@ -93,15 +77,15 @@ def run(memory: Memory, file: Path, forget: str | None, console: Console) -> boo
 
     what = forget or (FORGET if file == HANDBOOK else items[0].answer)
     console.rule(f"4. Forget {what}")
-    with bars(console) as tell:
-        certificate = memory.forget(what, progress=tell)
+    with bars(silent=False) as progress:
+        certificate = memory.forget(what, progress=progress)
     console.print(str(certificate), markup=False)
     for item in [i for i in items if what in i.question or what in i.answer][:3]:
         console.print(f"  {item.question} -> {memory.ask(item.question, form='weights').text}", markup=False)
 
     console.rule("5. Examine what is left, and report")
-    with bars(console) as tell:
-        exams = memory.exam(progress=tell)["exams"]
+    with bars(silent=False) as progress:
+        exams = memory.exam(progress=progress)["exams"]
     for name, figure in exams.items():
         unit = "nats" if name.startswith("general") else ""
         console.print(f"  {name}: {figure['mean']:.3f} {unit} (n={figure['n']})")

@@ -140,40 +140,6 @@ def test_no_arguments_means_help_and_version_is_printed(capsys) -> None:
     assert (code, out.split()[0]) == (0, "byheart")
 
 
-@pytest.mark.parametrize("name", ["qa.json", "qa.jsonl"])
-def test_pairs_are_read(tmp_path, name) -> None:
-    given = [{"question": "Who?", "answer": "Marta"}, {"question": "Where?", "answer": "Velm"}]
-    path = tmp_path / name
-    path.write_text(json.dumps(given) if name.endswith("json") else "\n".join(map(json.dumps, given)) + "\n\n")
-    assert read.pairs(str(path)) == given
-
-
-def test_a_pair_may_hold_a_line_separator_that_is_no_line_end(tmp_path) -> None:
-    given = [{"question": "Who\u2028is it?", "answer": "Marta"}, {"question": "Where?", "answer": "Velm\x85"}]
-    path = tmp_path / "qa.jsonl"
-    path.write_text("\n".join(json.dumps(g, ensure_ascii=False) for g in given), encoding="utf-8")
-    assert read.pairs(str(path)) == given
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", "is not JSON"),
-        ("[]", "holds no list of pairs"),
-        ('{"question": "a", "answer": "b"}', "holds no list of pairs"),
-        ('[{"question": "a"}]', "pair 1 is"),
-        ("[3]", "pair 1 is 3"),
-    ],
-)
-def test_bad_pairs_are_refused(tmp_path, text, words) -> None:
-    path = tmp_path / "qa.json"
-    path.write_text(text)
-    with pytest.raises(BadInput, match=words):
-        read.pairs(str(path))
-    with pytest.raises(BadInput, match="no file"):
-        read.pairs(str(tmp_path / "none.json"))
-
-
 def test_settings_are_read_as_the_constructor_types_them() -> None:
     given = {"online": "true", "importance": "3", "samples": "null", "labels": "data"}
     want = {"online": True, "importance": 3.0, "samples": None, "labels": "data"}

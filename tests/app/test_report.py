@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 import pytest
 
 from byheart.core.records import Certificate, Check
+from byheart.exam.account import Curve, Fact, Gone, ReportData, Scored, Trade
 from byheart.exam.plot import Point, scatter, ticks
-from byheart.exam.report import Curve, Fact, Gone, ReportData, Scored, Trade, render
+from byheart.exam.report import render
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=http://evil.example/a.png> ]]> 𝄞 \u202e"
 
@@ -35,7 +36,8 @@ def full(text: str = "Who keeps the lamp?") -> ReportData:
         ),
         facts=(
             Fact(id="e1", question=text, answer=text, version="v1", recalled=True, source=text),
-            Fact(id="e2", question="Where is the boat?", answer="in Velm", recalled=False),
+            Fact(id="e2", question="Where is the boat?", answer="in Velm", recalled=False, ever=True, lost="v2"),
+            Fact(id="e4", question="Why?", answer="for the tide", recalled=False, ever=False),
             Fact(id="e3", question="When?", answer="at noon"),
         ),
         forgotten=(Gone(id="e9", at="2026-11-16T12:00:00", method=text),),
@@ -101,9 +103,28 @@ def test_the_figures_are_right() -> None:
     assert "+0.50% loss on general text 3.216 nats per token" in text
     assert "1 of 2 certificates passed 1 engram forgotten" in text
     assert "Learned 1 recalled" in text
-    assert "Lost 1 taught" in text
+    assert "Lost 1 recalled at an earlier version, not now Where is the boat? in Velm, lost in v2" in text
+    assert "Not learned 1 taught, never recalled Why? for the tide" in text
+    assert "1 fact not examined at this version" in text
     assert "? not shown Who keeps the lamp? 0.25 (limit 0.02)" in text
     assert "try: learned 100% of the new, kept 80% of the old, rolled back" in text
+
+
+def test_a_long_list_is_a_sample_and_says_so() -> None:
+    facts = tuple(Fact(id=str(n), question=f"Who is {n}?", answer="Ilo", recalled=True) for n in range(198))
+    text = words(render(full().model_copy(update={"facts": facts})))
+    assert "Learned 198 recalled closed-book now; 50 of 198 shown" in text
+    assert text.count("Who is ") == 50 + 198  # the list, and all facts
+
+
+def test_the_untaught_model_has_its_rows() -> None:
+    untaught = Scored(id="v0", created="2026-11-14", loss=3.2, quiz=0.68)
+    taught = tuple(v.model_copy(update={"parent": v.parent or "v0"}) for v in full().versions)
+    page = parse(render(full().model_copy(update={"versions": (untaught, *taught)})))
+    rows = [[c.text or "" for c in row.iter("td")] for row in page.iter("tr")]
+    assert ["v0, untaught", "", "", "68%", "3.2000"] in rows
+    assert ["v0, untaught", "", "", "", "", "", "68%", "3.2000", "", ""] in rows
+    assert ["v2", "50%", "75%", "", "3.2160"] in rows
 
 
 def test_points_land_where_they_should() -> None:

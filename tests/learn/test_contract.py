@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -95,6 +96,13 @@ def test_neutral_setting_is_plain_fine_tuning(name: str, bench: Bench, plain: di
 @on_each(GUARDS)
 def test_bites(name: str, bench: Bench, plain: dict[str, Any]) -> None:
     assert not same(bench.run([make(name)]), plain[bench.kind])
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_says_whether_a_first_stage_is_plain_fine_tuning(name: str) -> None:
+    bench = BENCHES[kinds(name)[-1]]
+    first = replace(bench, tasks=bench.tasks[:1])
+    assert same(first.run([make(name)]), first.run([Plain()])) == make(name).idle_first()
 
 
 @on_each(NAMES)

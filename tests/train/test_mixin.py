@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from trl import SFTConfig, SFTTrainer
 
 from byheart.core.errors import BadInput, Conflict
 from byheart.core.strategy import Stage, Step, Strategy
+from byheart.kit import state as states
 from byheart.learn.agem import AGEM
 from byheart.learn.derpp import DERpp
 from byheart.learn.ewc import EWC
@@ -281,3 +283,34 @@ def test_what_a_trainer_cannot_host_is_refused(tmp_path: Path) -> None:
             args=arguments(TrainingArguments, tmp_path),
             train_dataset=Dataset.from_list(tasks()[0]),
         )
+
+
+def test_a_first_stage_in_which_nothing_acts_is_warned_of(tmp_path: Path) -> None:
+    make = build(Trainer, [EWC(), Replay()])
+    with pytest.warns(UserWarning, match=r"nothing for ewc and replay to do in a first stage .*stage=1 and old="):
+        make(tiny.model(0, width=32), tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        make(tiny.model(0, width=32), tmp_path, 1)
+        build(Trainer, [SelfReplay(examples=4, length=6), EWC()])(tiny.model(0, width=32), tmp_path)
+        build(Trainer, [])(tiny.model(0, width=32), tmp_path)
+
+
+def test_the_next_stage_may_be_of_another_process(tmp_path: Path) -> None:
+    """What the warning says: the state of one class, loaded into another, guards as the same objects do."""
+    first, again = tiny.model(0, width=32), EWC(importance=1e4)
+    one = with_strategies(Trainer, [EWC(importance=1e4)])
+    other = with_strategies(Trainer, [again])
+    task = [Dataset.from_list(rows) for rows in tasks()]
+    settings = {"args": arguments(TrainingArguments, tmp_path), "data_collator": collate}
+    with pytest.warns(UserWarning, match="first stage"):
+        one(model=first, train_dataset=task[0], **settings).train()
+    second = copy.deepcopy(first)
+    states.save(one.strategies.state_dict(), tmp_path / "state")
+    other.strategies.load_state_dict(states.load(tmp_path / "state"))
+    one(model=first, train_dataset=task[1], stage=1, **settings).train()
+    guarded = other(model=second, train_dataset=task[1], stage=1, **settings)
+    guarded.train()
+    assert again.anchors
+    assert any("loss/ewc" in line for line in guarded.state.log_history)
+    assert distance(first, second) == 0

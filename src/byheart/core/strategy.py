@@ -169,6 +169,10 @@ class Strategy:
         """
         return stage.generator(self.label(), self.position, purpose, *numbers)
 
+    def idle_first(self) -> bool:
+        """Whether it does nothing in a first stage, where there is nothing yet to protect or to read again."""
+        return False
+
     # boundaries
     def begin(self, stage: Stage) -> None:
         """Before the first step of a stage, and again when a killed stage is resumed."""

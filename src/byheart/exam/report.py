@@ -11,86 +11,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from byheart.core.records import Certificate, Record
+from byheart.core.records import Certificate
+from byheart.exam.account import Fact, ReportData, Scored
 from byheart.exam.plot import Line, Point, key, lines, percent, scatter
 
-
-class Scored(Record):
-    """A version and its exam results; shares in [0, 1], losses in nats per token.
-
-    `recall`, `paraphrase` and `reversed` are closed-book, `retention` is the recall of everything
-    taught before this version, `loss` is on general text, `kl` from the untaught model.
-    """
-
-    id: str
-    created: str
-    parent: str | None = None
-    message: str = ""
-    strategy: str | None = None
-    taught: int = 0
-    recall: float | None = None
-    paraphrase: float | None = None
-    reversed: float | None = None
-    recognition: float | None = None
-    retention: float | None = None
-    loss: float | None = None
-    kl: float | None = None
-    quiz: float | None = None
-
-
-class Curve(Record):
-    """How well the lessons of a version are recalled at that version and later: `(version, recall)`."""
-
-    label: str
-    points: tuple[tuple[str, float], ...]
-
-
-class Trade(Record):
-    """An attempt to learn: the share of the new that was learned and of the old that stayed."""
-
-    label: str
-    plasticity: float
-    stability: float
-    strategy: str | None = None
-    committed: bool = True
-
-
-class Fact(Record):
-    """One engram that was taught: what it says, when it was learned, whether it is recalled now."""
-
-    id: str
-    question: str
-    answer: str
-    version: str | None = None
-    recalled: bool | None = None
-    source: str | None = None
-
-
-class Gone(Record):
-    """A forgotten engram: its id, when it went and how; nothing of its text."""
-
-    id: str
-    at: str = ""
-    method: str = ""
-
-
-class ReportData(Record):
-    """Everything that the page shows; `base_loss` is the untaught model's loss on general text."""
-
-    title: str
-    model: str
-    created: str
-    engrams: int = 0
-    current: str | None = None
-    base_loss: float | None = None
-    versions: tuple[Scored, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    trades: tuple[Trade, ...] = ()
-    facts: tuple[Fact, ...] = ()
-    forgotten: tuple[Gone, ...] = ()
-    certificates: tuple[Certificate, ...] = ()
-
-
+SHOWN = 50  # items of a list; of more, as many are shown, evenly spread
 MISSING = "not measured"
 SECTIONS = (
     ("curves", "Forgetting curves"),
@@ -171,12 +96,16 @@ def _curves(data: ReportData) -> str:
     names = [i for i in dict.fromkeys(order) if i in shown]
     curves = [Line(c.label, [dict(c.points).get(i) for i in names]) for c in data.curves]
     legend = "".join(f"<li>{key(n)}<span>{escape(c.label)}</span></li>" for n, c in enumerate(data.curves))
-    rows = [[c.label, *[_share(v, "") for v in c.values]] for c in curves]
+    heads = ["version", *[f"of {c.label}" for c in curves], "quiz", "general loss"]
+    rows = [
+        [_name(v), *[_share(c.values[names.index(v.id)] if v.id in names else None, "") for c in curves], *_ability(v)]
+        for v in [v for v in data.versions if v.id in names or v.untaught]
+    ]
     return (
         '<figure class="card"><h3>What each lesson left behind</h3>'
         f'{lines(names, curves, "version", "closed-book recall")}<ul class="legend">{legend}</ul>'
         "<figcaption>Recall of what each version taught, at that version and at later ones. A flat line is a memory "
-        f"that held.</figcaption>{_behind(['taught', *names], rows)}</figure>"
+        f"that held.</figcaption>{_behind(heads, rows)}</figure>"
     )
 
 
@@ -214,28 +143,39 @@ def _trades(data: ReportData) -> str:
 
 
 def _outcomes(data: ReportData) -> str:
-    learned = [f for f in data.facts if f.recalled]
-    lost = [f for f in data.facts if f.recalled is False]
-    gone = "".join(
+    facts = {o: [f for f in data.facts if f.outcome == o] for o in ("learned", "lost", "not learned", "not examined")}
+    gone = [
         f'<li><code>{escape(g.id)}</code> <span class="soft">{escape(_join(_day(g.at), g.method))}</span></li>'
         for g in data.forgotten
-    )
+    ]
+    missing = len(facts["not examined"])
+    rest = f"{_count(missing, 'fact')} not examined at this version: byheart exam" if missing else ""
     return (
-        '<div class="grid three">'
-        f"{_list('Learned', 'recalled closed-book now', len(learned), _items(learned), 'good' if learned else '')}"
-        f"{_list('Lost', 'taught, but not recalled now', len(lost), _items(lost), 'bad' if lost else '')}"
-        f"{_list('Forgotten', 'erased on request; only ids are kept', len(data.forgotten), gone, '')}</div>"
+        '<div class="grid outcomes">'
+        f"{_list('Learned', 'recalled closed-book now', _items(facts['learned']), 'good')}"
+        f"{_list('Lost', 'recalled at an earlier version, not now', _items(facts['lost']), 'bad')}"
+        f"{_list('Not learned', 'taught, never recalled', _items(facts['not learned']), 'unsure')}"
+        f"{_list('Forgotten', 'erased on request; only ids are kept', gone, '')}</div>"
+        + (f'<p class="soft">{escape(rest)}</p>' if rest else "")
     )
 
 
-def _items(facts: Iterable[Fact]) -> str:
-    return "".join(f'<li>{escape(f.question)}<span class="answer">{escape(f.answer)}</span></li>' for f in facts)
+def _items(facts: Iterable[Fact]) -> list[str]:
+    return [
+        f'<li>{escape(f.question)}<span class="answer">{escape(_join(f.answer, f.lost and f"lost in {f.lost}"))}</span>'
+        "</li>"
+        for f in facts
+    ]
 
 
-def _list(title: str, note: str, count: int, items: str, tone: str) -> str:
-    body = f'<ul class="list" tabindex="0" aria-label="{title}">{items}</ul>' if items else ""
-    head = f'<div class="head"><h3>{title}</h3><span class="count {tone}">{count}</span></div>'
-    return f'<div class="card">{head}<p class="soft">{note}</p>{body}</div>'
+def _list(title: str, note: str, items: Sequence[str], tone: str) -> str:
+    count = len(items)
+    if count > SHOWN:
+        note = f"{note}; {SHOWN} of {count} shown"
+        items = [items[i * count // SHOWN] for i in range(SHOWN)]
+    body = f'<ul class="list" tabindex="0" aria-label="{title}">{"".join(items)}</ul>' if items else ""
+    shown = f'<span class="count {tone if items else ""}">{count}</span>'
+    return f'<div class="card"><div class="head"><h3>{title}</h3>{shown}</div><p class="soft">{note}</p>{body}</div>'
 
 
 def _certificates(certificates: Sequence[Certificate]) -> str:
@@ -276,10 +216,10 @@ def _exams(data: ReportData) -> str:
     heads = ["version", "recall", "paraphrased", "reversed", "recognition", "retention", "quiz", "general loss"]
     rows = [
         [
-            v.id,
-            *[_share(s, "") for s in (v.recall, v.paraphrase, v.reversed, v.recognition, v.retention, v.quiz)],
-            "" if v.loss is None else f"{v.loss:.4f}",
-            _change(v.loss, data.base_loss),
+            _name(v),
+            *[_share(s, "") for s in (v.recall, v.paraphrase, v.reversed, v.recognition, v.retention)],
+            *_ability(v),
+            "" if v.untaught else _change(v.loss, data.base_loss),
             "" if v.kl is None else f"{v.kl:.4f}",
         ]
         for v in data.versions
@@ -302,9 +242,11 @@ def _versions(versions: Sequence[Scored]) -> str:
 def _facts(facts: Sequence[Fact]) -> str:
     if not facts:
         return _empty("No facts were taught yet.")
-    words = {True: "yes", False: "no", None: "not examined"}
-    rows = [[f.question, f.answer, f.version or "", words[f.recalled], f.source or ""] for f in facts]
-    heads = ["question", "answer", "taught in", "recalled now", "source"]
+    rows = [
+        [f.question, f.answer, f.version or "", f.outcome + (f" in {f.lost}" if f.lost else ""), f.source or ""]
+        for f in facts
+    ]
+    heads = ["question", "answer", "taught in", "outcome", "source"]
     return f'<div class="card">{_table(heads, rows, _count(len(facts), "fact"), words=2)}</div>'
 
 
@@ -333,6 +275,15 @@ def _empty(text: str) -> str:
 def _latest(data: ReportData) -> Scored | None:
     named = [v for v in data.versions if v.id == data.current]
     return next(reversed(named or list(data.versions)), None)
+
+
+def _name(v: Scored) -> str:
+    return f"{v.id}, untaught" if v.untaught else v.id
+
+
+def _ability(v: Scored) -> list[str]:
+    """The quiz of common knowledge and the loss on general text."""
+    return [_share(v.quiz, ""), "" if v.loss is None else f"{v.loss:.4f}"]
 
 
 def _share(value: float | None, missing: str = MISSING) -> str:
@@ -370,5 +321,5 @@ def _taught(n: int) -> str:
     return f"{_count(n, 'fact')} taught" if n else ""
 
 
-def _join(*parts: str) -> str:
+def _join(*parts: str | None) -> str:
     return ", ".join(p for p in parts if p)

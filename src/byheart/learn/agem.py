@@ -54,6 +54,9 @@ class AGEM(Strategy):
         self.pool: Sequence[dict[str, Any]] = ()
         self.projected = 0
 
+    def idle_first(self) -> bool:
+        return True
+
     def begin(self, stage: Stage) -> None:
         self.pool = stage.old if self.capacity is None else list(self.memory.items)
 

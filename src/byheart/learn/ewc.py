@@ -70,6 +70,9 @@ class EWC(Strategy):
         self.samples, self.labels = samples, labels
         self.anchors: list[dict[str, dict[str, Tensor]]] = []
 
+    def idle_first(self) -> bool:
+        return True
+
     def groups(self, model: nn.Module) -> dict[str, float]:
         if self.importance:
             refuse(model, "EWC")

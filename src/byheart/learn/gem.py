@@ -55,6 +55,9 @@ class GEM(Strategy):
         self.kept: list[list[dict[str, Any]]] = []
         self.projected = 0
 
+    def idle_first(self) -> bool:
+        return True
+
     def gradients(self, step: Step) -> None:
         if not self.kept:
             return

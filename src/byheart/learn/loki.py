@@ -78,6 +78,9 @@ class LoKI(Strategy):
         self.rows: dict[str, Tensor] = {}
         self.start: dict[str, Tensor] = {}
 
+    def idle_first(self) -> bool:
+        return self.examples is None and self.chosen is None
+
     def begin(self, stage: Stage) -> None:
         self.rows, self.start = {}, {}
         pool = stage.old if self.examples is None else self.examples

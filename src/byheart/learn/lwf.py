@@ -50,6 +50,9 @@ class LwF(Strategy):
         self.weight, self.temperature, self.after = weight, temperature, after
         self.teacher: Teacher | None = None
 
+    def idle_first(self) -> bool:
+        return self.after > 0
+
     def begin(self, stage: Stage) -> None:
         self.teacher = Teacher(stage, ("new",)) if self.weight and stage.index >= self.after else None
 

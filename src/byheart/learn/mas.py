@@ -52,6 +52,9 @@ class MAS(Strategy):
         self.importance: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
 
+    def idle_first(self) -> bool:
+        return True
+
     def groups(self, model: nn.Module) -> dict[str, float]:
         if self.strength:
             refuse(model, "MAS")

@@ -62,6 +62,9 @@ class MixCD(Strategy):
         self.bin = self.right = torch.empty(0, dtype=torch.long)
         self.seen = self.damaged = torch.empty(0)
 
+    def idle_first(self) -> bool:
+        return True
+
     def begin(self, stage: Stage) -> None:
         self.pool = stage.old if self.ratio else ()
         if not self.pool:

@@ -67,6 +67,9 @@ class OGD(Strategy):
         self.basis = torch.zeros(0, 0)
         self.before: list[Tensor] = []
 
+    def idle_first(self) -> bool:
+        return True
+
     def groups(self, model: nn.Module) -> dict[str, float]:
         if self.directions:
             refuse(model, "OGD")

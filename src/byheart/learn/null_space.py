@@ -82,6 +82,9 @@ class NullSpace(Strategy):
         self.start: dict[str, Tensor] = {}
         self.closed: list[tuple[Any, Tensor, Tensor, bool]] = []
 
+    def idle_first(self) -> bool:
+        return True
+
     def begin(self, stage: Stage) -> None:
         self.measured, self.loose, self.closed = False, False, []
         if self.energy:

@@ -49,6 +49,9 @@ class Replay(Strategy):
         self.pool: Sequence[dict[str, Any]] = ()
         self.first = 0
 
+    def idle_first(self) -> bool:
+        return True
+
     def begin(self, stage: Stage) -> None:
         self.pool = stage.old if self.capacity is None else list(self.memory.items)
         self.first = stage.offer("replay", self.pool) if self.ratio and self.pool else 0

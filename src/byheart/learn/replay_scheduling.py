@@ -65,6 +65,9 @@ class ReplayScheduling(Strategy):
         self.pool: list[dict[str, Any]] = []
         self.first = 0
 
+    def idle_first(self) -> bool:
+        return True
+
     def begin(self, stage: Stage) -> None:
         t = len(self.kept)
         row = self.schedule[t - 1] if 0 < t <= len(self.schedule) else (1 / t,) * t if t else ()

@@ -53,6 +53,9 @@ class SI(Strategy):
         self.start: dict[str, Tensor] = {}
         self.before: dict[str, tuple[Tensor, Tensor]] = {}
 
+    def idle_first(self) -> bool:
+        return True
+
     def begin(self, stage: Stage) -> None:
         if self.strength:
             live = _live(stage.model)

@@ -51,6 +51,9 @@ class FreezeBottom(Strategy):
         self.layers, self.embeddings, self.after = layers, embeddings, after
         self.index = 0
 
+    def idle_first(self) -> bool:
+        return self.after > 0
+
     def begin(self, stage: Stage) -> None:
         self.index = stage.index
         depth = len(layers(stage.model))

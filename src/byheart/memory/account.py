@@ -12,8 +12,9 @@ from byheart.core.errors import BadInput
 from byheart.core.records import Engram, Item, Version
 from byheart.exam import general as ability
 from byheart.exam import recall as exams
+from byheart.exam.account import Curve, Fact, Gone, ReportData, Scored, Trade
 from byheart.exam.interval import summary
-from byheart.exam.report import Curve, Fact, Gone, ReportData, Scored, Trade, render
+from byheart.exam.report import render
 
 if TYPE_CHECKING:
     from byheart.memory.lessons import Lesson
@@ -139,7 +140,8 @@ def data(memory: Parts) -> ReportData:
     scored, curves, trades = [], [], []
     earlier: set[str] = set()
     for v in live:
-        scored.append(_scored(memory, v, earlier))
+        after = next((w.summary for w in live if w.parent == v.id and "general_before" in w.summary), {})
+        scored.append(_scored(memory, v, earlier, after))
         earlier |= taught[v.id]
     for n, v in enumerate(live):
         points = [(w.id, _figure(memory, w.id, "recall/direct", taught[v.id])) for w in live[n:]]
@@ -152,7 +154,7 @@ def data(memory: Parts) -> ReportData:
             )
             trades.append(Trade(label=v.id, plasticity=v.summary["recall"], stability=stability, strategy=v.strategy))
     head = memory.head
-    now = _recalled(memory, head.id)
+    now, ever, lost = _outcomes(memory, head)
     facts = [
         Fact(
             id=e.id,
@@ -160,6 +162,8 @@ def data(memory: Parts) -> ReportData:
             answer=i.answer,
             version=e.version,
             recalled=now.get(i.id),
+            ever=ever.get(i.id),
+            lost=lost.get(i.id),
             source=e.source,
         )
         for i in store.items()
@@ -184,7 +188,25 @@ def data(memory: Parts) -> ReportData:
     )
 
 
-def _scored(memory: Parts, v: Version, earlier: set[str]) -> Scored:
+def _outcomes(memory: Parts, head: Version) -> tuple[dict[str, bool], dict[str, bool], dict[str, str]]:
+    """By item: whether `head` recalls it, whether it or an ancestor did, and the version that no longer did."""
+    now: dict[str, bool] = {}
+    ever: dict[str, bool] = {}
+    lost: dict[str, str] = {}
+    for v in memory.lineage(head):
+        now = _recalled(memory, v.id)
+        for item, right in now.items():
+            if right:
+                lost.pop(item, None)
+            elif ever.get(item):
+                lost.setdefault(item, v.id)
+            ever[item] = ever.get(item, False) or right
+    return now, ever, {item: v for item, v in lost.items() if item in now}
+
+
+def _scored(memory: Parts, v: Version, earlier: set[str], after: dict[str, Any]) -> Scored:
+    """A version's figures; `after` is the summary of the next, whose exam before teaching was of this one."""
+
     def share(name: str, items: set[str] | None = None) -> float | None:
         return _figure(memory, v.id, name, items)
 
@@ -200,9 +222,9 @@ def _scored(memory: Parts, v: Version, earlier: set[str]) -> Scored:
         reversed=share("recall/reversed"),
         recognition=share("recognition"),
         retention=share("recall/direct", earlier) if earlier else None,
-        loss=share("general/loss"),
+        loss=after.get("general_before") if (loss := share("general/loss")) is None else loss,
         kl=share("general/kl"),
-        quiz=share("recall/quiz"),
+        quiz=after.get("quiz_before") if (quiz := share("recall/quiz")) is None else quiz,
     )
 
 

@@ -19,8 +19,8 @@ from byheart.memory import access, audit
 from byheart.memory import recipe as recipes
 from byheart.memory.learning import teach
 from byheart.memory.lessons import Lesson
+from byheart.memory.pairs import is_pairs, pairs_of
 from byheart.memory.redact import Gone, redacted, tells
-from byheart.memory.sources import is_pairs
 from byheart.memory.versions import room
 from byheart.memory.wordings import examples
 
@@ -55,7 +55,7 @@ def select(memory: Parts, what: Any) -> tuple[list[Engram], str | None]:
         return chosen, what
     wanted = list(what) if isinstance(what, Sequence) else [what]
     if is_pairs(wanted):
-        pairs = {(p["question"].strip(), p["answer"].strip()) for p in wanted}
+        pairs = {(p["question"].strip(), p["answer"].strip()) for p in pairs_of(wanted)}
         chosen = [e for e in known if (e.question, e.answer) in pairs]
         missing = pairs - {(e.question, e.answer) for e in chosen}
         if missing:

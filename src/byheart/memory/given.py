@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from byheart.core import catalogue
@@ -85,33 +84,10 @@ def statement(
 
 
 def lessons(path: str) -> Any:
-    """What `Memory.learn` takes for a path: the pairs of a .json or .jsonl file, else the path itself."""
-    return pairs(path) if path.endswith((".json", ".jsonl")) else path
+    """What `Memory.learn` takes for a path: the pairs of a file that holds pairs, else the path itself."""
+    from byheart.memory.pairs import paired
 
-
-def pairs(path: str) -> list[dict[str, Any]]:
-    """The question and answer pairs of a .json (one list) or .jsonl (one per line) file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadInput(f"no file {path!r}; give a file of pairs such as {_EXAMPLE}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path!r} cannot be read as text ({error}); save it as UTF-8 JSON") from None
-    try:
-        lines = [line for line in text.split("\n") if line.strip()]  # strings may hold other line separators
-        rows = [json.loads(line) for line in lines] if path.endswith(".jsonl") else json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path!r} is not JSON ({error}); write pairs such as {_EXAMPLE}") from None
-    if not isinstance(rows, list) or not rows:
-        raise BadInput(f"{path!r} holds no list of pairs; write some such as {_EXAMPLE}")
-    for number, pair in enumerate(rows, 1):
-        given = isinstance(pair, dict) and all(isinstance(pair.get(k), str) for k in ("question", "answer"))
-        if not given:
-            raise BadInput(f"{path!r}: pair {number} is {json.dumps(pair)[:80]}; write it as {_EXAMPLE}")
-    return rows
-
-
-_EXAMPLE = '{"question": "...", "answer": "..."}'
+    return paired(path)
 
 
 def strategies(

@@ -15,7 +15,8 @@ from byheart.core import catalogue
 from byheart.core.errors import BadInput, Unknown
 from byheart.core.records import Engram, Op, State
 from byheart.memory import access
-from byheart.memory.sources import drafted, identity, is_engrams, is_pairs, named
+from byheart.memory.pairs import is_pairs, pairs_of
+from byheart.memory.sources import drafted, identity, is_engrams, named
 from byheart.recall.update.keep_me_updated import KeepMeUpdated
 from byheart.recall.update.present import Present
 from byheart.store.current import settle
@@ -75,7 +76,7 @@ def written(memory: Parts, source: Any, writer: str | None, progress: Progress |
     method = made(memory, writer, "writer", "write")
     if is_pairs(source) and not getattr(method, "takes_pairs", False):
         return drafted(source, memory.now())
-    ops = method.write(source, memory.endpoint)
+    ops = method.write(pairs_of(source) if is_pairs(source) else source, memory.endpoint)
     if progress:
         progress("writing", len(ops), len(ops))
     return [named(op.engram, memory.now()) for op in ops if op.engram is not None]

@@ -10,18 +10,10 @@ from typing import Any
 
 from byheart.core.errors import BadInput
 from byheart.core.records import Engram
+from byheart.memory.pairs import is_pairs, pairs_of
 from byheart.store.events import seconds
 
 Source = str | Path | Sequence[str | dict[str, Any] | Engram]
-
-
-def is_pairs(source: Any) -> bool:
-    """Whether this is a list of question/answer dicts."""
-    return (
-        isinstance(source, list | tuple)
-        and bool(source)
-        and all(isinstance(s, dict) and "question" in s and "answer" in s for s in source)
-    )
 
 
 def is_engrams(source: Any) -> bool:
@@ -32,7 +24,7 @@ def is_engrams(source: Any) -> bool:
 def drafted(source: Any, created: str = "1970-01-01") -> list[Engram]:
     """What a source holds, as engrams not yet stored; ids depend on content alone."""
     if is_engrams(source) or is_pairs(source):
-        return timed(list(source) if is_engrams(source) else engrams_of(source, created))
+        return timed(list(source) if is_engrams(source) else engrams_of(pairs_of(source), created))
     from byheart.recall.write.chunks import Chunks
 
     return [named(d, created) for d in Chunks().write(source)]
@@ -72,14 +64,14 @@ def general_texts(general: str | Path | Sequence[str] | None) -> list[str] | Non
 
 
 def engrams_of(pairs: Sequence[dict[str, Any]], created: str) -> list[Engram]:
-    """Engrams for question/answer pairs; other keys become metadata."""
+    """Engrams for pairs as `pairs_of` gives them; keys that no field of an engram has become metadata."""
     out = []
     for n, pair in enumerate(pairs):
         question, answer = pair["question"], pair["answer"]
-        for name, value in (("question", question), ("answer", answer)):
-            if not isinstance(value, str) or not value.strip():
-                raise BadInput(f"pair {n}: the {name} is {value!r}; give a text that is not empty")
         known = {k: pair[k] for k in ("source", "at", "speaker", "owner", "key", "valid_from", "valid_to") if k in pair}
+        for name, value in known.items():
+            if value is not None and not isinstance(value, str):
+                raise BadInput(f"pair {n + 1} has {name}={value!r}, a {type(value).__name__}; give a string")
         extra = {k: v for k, v in pair.items() if k not in known and k not in ("question", "answer")}
         text = f"{question.strip()} {answer.strip()}"
         out.append(

@@ -41,6 +41,9 @@ class Strategies(Strategy):
         """The strategy that holds this claim, if any."""
         return self.owners.get(claim)
 
+    def idle_first(self) -> bool:
+        return all(part.idle_first() for part in self.parts)
+
     def begin(self, stage: Stage) -> None:
         for position, part in enumerate(self.parts):
             part.position = position

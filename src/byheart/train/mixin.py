@@ -10,6 +10,7 @@ the hooks that our own loop gives them, in the same order and with the same arit
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,7 +38,10 @@ def with_strategies(trainer: type[T], strategies: Sequence[Strategy] | Strategy)
     The subclass takes two more keyword arguments: `stage`, the number of this stage of training
     (0 is the first), and `old`, the examples of earlier stages in the trainer's own format. The
     strategies' state lives in the objects given here and in every checkpoint, so the next stage is
-    another instance of the same class. `artifacts` holds what the strategies left (an adapter).
+    another instance of the same class; for another process save `strategies.state_dict()` of the class
+    (`byheart.kit.state`) after a stage, and give it to `strategies.load_state_dict` of the class made there.
+    `artifacts` holds what the strategies left (an adapter). A first stage in which none of the strategies
+    has anything to do yet (EWC, replay) is warned of.
 
     The loss is averaged over the scored positions of the whole optimizer step, which is what
     transformers does where it can. The trainer's own `compute_loss` still serves evaluation, so a
@@ -68,6 +72,8 @@ class _Guarded(_Base):
             raise BadInput("model_init would replace the model that strategies look at; pass model= instead")
         if not hasattr(self.train_dataset, "__len__"):
             raise BadInput("strategies need the examples of a stage by number; pass a dataset with a length")
+        if stage == 0 and not old and self.strategies.parts and self.strategies.idle_first():
+            warnings.warn(_idle(self.strategies), stacklevel=2)
         self.artifacts: dict[str, Any] = {}
         self._index, self._old = stage, old
         self._number = 0
@@ -236,6 +242,15 @@ def _bridge(trainer: Any) -> Any:
                 control.should_training_stop = True
 
     return Bridge()
+
+
+def _idle(strategies: Strategies) -> str:
+    names = " and ".join(part.label() for part in strategies.parts)
+    return (
+        f"nothing for {names} to do in a first stage (stage=0), where there is nothing yet to protect: this trains as "
+        "the bare trainer does; the second stage is guarded, by another trainer of this same class with stage=1 and "
+        "old= the rows of this stage (in another process, load strategies.state_dict() of this class into that one's)"
+    )
 
 
 def _listed(strategies: Sequence[Strategy] | Strategy) -> Sequence[Strategy]:

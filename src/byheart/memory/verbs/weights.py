@@ -20,7 +20,7 @@ def learn(
     source: Annotated[
         Source,
         Plain(
-            "A file to read, or a .json or .jsonl file of question and answer pairs.",
+            "A file to read, or a .csv, .tsv, .json or .jsonl file of question and answer pairs.",
             kind=str,
             read=given.lessons,
             vet=given.vet_source,
@@ -45,8 +45,8 @@ def learn(
 ) -> Learned:
     """Teach the weights, or roll back.
 
-    What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Of texts, what a
-    reader would ask is taught; `study` shows it beforehand. Each question keeps a wording back that is never trained on,
+    What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Pairs may be rows
+    of instructions or chats, in a list or a file (`byheart.memory.pairs`). Of texts, what a reader would ask is taught; `study` shows it beforehand. Each question keeps a wording back that is never trained on,
     for the exams. Examines before and after. When, against the model as it came, general loss rises by more than
     `budget`, or the quiz of common knowledge or reading with the text there surely fell by more (their lower 95% limits
     count), or more than that share of what was taught earlier is lost, everything is put back and `committed` is False.
@@ -58,10 +58,11 @@ def learn(
     """
     from byheart.memory import access, learning
     from byheart.memory.lessons import lessons_in
+    from byheart.memory.pairs import paired
     from byheart.memory.sources import drafted, general_texts
 
     access.refuse_weights(memory, "learn")
-    drafts = drafted(source, memory.now())
+    drafts = drafted(paired(source), memory.now())
     lessons, texts = lessons_in(drafts), general_texts(general)
     return learning.learn(
         memory, drafts, lessons, strategy=strategy, spare=budget, least=least, general=texts, seed=seed, progress=progress

@@ -123,12 +123,13 @@ class Chunks:
 
     def _file(self, path: Path) -> Iterator[dict[str, Any]]:
         text = _read(path)
-        given = {"source": path.as_posix()}
-        if path.suffix in (".jsonl", ".ndjson"):
-            for n, line in enumerate(text.splitlines(), 1):
+        given, kind = {"source": path.as_posix()}, path.suffix.lower()
+        if kind in (".jsonl", ".ndjson"):
+            lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")  # strings may hold other separators
+            for n, line in enumerate(lines, 1):
                 if line.strip():
                     yield from self._json(_parse(line, f"{path}, line {n}"), f"{path}, line {n}", given)
-        elif path.suffix == ".json":
+        elif kind == ".json":
             parsed = _parse(text, str(path))
             for n, entry in enumerate(parsed if isinstance(parsed, list) else [parsed]):
                 yield from self._json(entry, f"{path}, entry {n}", given)
