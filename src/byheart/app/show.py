@@ -143,6 +143,13 @@ def _recall(data: list[dict[str, Any]], console: Console) -> None:
 
 
 def _ask(data: dict[str, Any], console: Console) -> None:
+    if data["form"] == "none":
+        console.print("not known" + ("; the nearest:" if data["hits"] else ""))
+        for hit in data["hits"]:
+            console.print(
+                f"  [{hit['id']}] {hit.get('source') or ''} {_start(hit['text'], 100)}", style="dim", markup=False
+            )
+        return
     console.print(data["text"], markup=False)
     sure = "" if data.get("confidence") is None else f", confidence {data['confidence']:.2f}"
     console.print(f"(from {data['form']}{sure})", style="dim", markup=False)
@@ -152,11 +159,51 @@ def _ask(data: dict[str, Any], console: Console) -> None:
 
 
 def _learn(data: dict[str, Any], console: Console) -> None:
+    if "lessons" in (data.get("report") or {}):
+        _study(data["report"], console)
+        return
     head = f"committed {data['version']}" if data["committed"] else "rolled back, nothing changed"
     console.print(f"{head}: {len(data['taught'])} taught, {len(data['lost'])} lost", style="bold", markup=False)
     if data.get("reason"):
         console.print(data["reason"], markup=False)
-    _fields(data.get("report") or {}, console, "  ")
+    f = data.get("report") or {}
+    if "verbatim" in f:
+        console.print(
+            f"answered in wordings never trained on: {f['recall']:.0%} ({f['recall_before']:.0%} before); as taught: "
+            f"{f['verbatim']:.0%}"
+        )
+        rows = (
+            (
+                "loss on general text",
+                f["general_base"],
+                f["general_before"],
+                f["general_after"],
+                f"{f['general_rise']:+.2%}",
+            ),
+            ("quiz", *(f"{f[k]:.1%}" for k in ("quiz_base", "quiz_before", "quiz_after")), _fallen(f["quiz_fall"])),
+            (
+                "reading",
+                *(f"{f[k]:.1%}" for k in ("reading_base", "reading_before", "reading_after")),
+                _fallen(f["reading_fall"]),
+            ),
+        )
+        table(console, ("", "as it came", "before", "now", "in all"), rows)
+        told = ("recall", "verbatim", "general", "quiz", "reading")
+        f = {k: v for k, v in f.items() if not k.startswith(told)}
+    _fields(f, console, "  ")
+
+
+def _fallen(least: float) -> str:
+    return f"fell by {least:.1%} at least" if least > 0 else "no sure fall"
+
+
+def _study(data: dict[str, Any], console: Console) -> None:
+    rows = ((x["question"], x["answer"], len(x["wordings"]), len(x["held"])) for x in data["lessons"])
+    table(console, ("question", "answer", "more wordings", "held back"), rows)
+    minutes, gigabytes = data["seconds"] / 60, data["bytes"] / 1e9
+    console.print(f"{len(data['lessons'])} lessons; learning them takes about {minutes:.1f} min and {gigabytes:.1f} GB")
+    if data.get("path"):
+        console.print(f"wrote {data['path']}; edit it, then: byheart learn {data['path']}", markup=False)
 
 
 def _forget(data: dict[str, Any], console: Console) -> None:

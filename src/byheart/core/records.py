@@ -191,6 +191,19 @@ class Learned(Record):
     report: dict[str, Any] = Field(default_factory=dict)
 
 
+class Studied(Record):
+    """What `learn` would teach: its lessons, and about how many seconds and bytes of memory learning them takes.
+
+    A lesson has a question, an answer, further wordings of the question to train on, and wordings held back for exams.
+    `path` is the file that they were written to.
+    """
+
+    lessons: tuple[dict[str, Any], ...]
+    seconds: float
+    bytes: int
+    path: str | None = None
+
+
 class Check(Record):
     """One line of a certificate. `passed` is None when the check could not be made (and why)."""
 

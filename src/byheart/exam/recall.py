@@ -9,7 +9,6 @@ from byheart.core.protocols import Prompt, Subject
 from byheart.core.records import Item, Result
 from byheart.exam.match import right
 
-
 LEAST_TOKENS, MOST_TOKENS = 24, 160
 """Of a reply, where the caller does not say: a token is at least a byte of the answer."""
 
@@ -28,7 +27,9 @@ def recall(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
-    """Ask each item closed-book, greedily, with room for the longest gold answer; value 1 when the gold answer, or a form in `Item.accept`, stands in it.
+    """Ask each item closed-book, greedily, with room for the longest gold answer; value 1 when the reply is right.
+
+    It is where the gold answer, or a form in `Item.accept`, stands in it.
 
     The exam is named by the item's probe: `recall/direct`, `recall/paraphrase`, `recall/reversed`.
     Chance is 0: a subject that never met the fact does not guess a name.

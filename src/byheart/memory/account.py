@@ -60,7 +60,12 @@ def exam(
         figures["general/loss"]["mean"] = ability.mean_loss([r for r in results if r.exam == "general/loss"])
     replies = [{"question": q["question"], "answer": q["answer"], "reply": r.detail["said"], "right": r.value == 1.0}
             for q, r in zip(questions or (), own, strict=True)]  # fmt: skip
-    return {"version": version.id, "seed": seed, "exams": figures, **({"own": replies} if questions is not None else {})}
+    return {
+        "version": version.id,
+        "seed": seed,
+        "exams": figures,
+        **({"own": replies} if questions is not None else {}),
+    }
 
 
 def _own(questions: Sequence[dict[str, Any]]) -> list[Item]:

@@ -13,6 +13,7 @@ from byheart.core.errors import BadInput
 from byheart.core.query import Query
 from byheart.core.records import Answer, Hit
 from byheart.memory import access
+from byheart.recall.read.strangers import strangers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from byheart.memory.parts import Parts
 
 CLOSE = 0.35
+RELEVANT = 0.5  # of a statement to the question, see read.evidence; chosen on bench/documents/dev
+TAUGHT = 0.6  # cosine of a question and a lesson's wording
 
 
 class Retrieved(NamedTuple):
@@ -98,22 +101,26 @@ def answer(
         if form == "weights":
             access.refuse_weights(memory, "ask(form='weights')")
         form = "text"
+    nearest: tuple[Hit, ...] = ()
     if form != "weights":
         reads = _reader(memory, reader)
         draft = {"draft": reads.draft(memory.subject_at_head(), question)} if hasattr(reads, "draft") else {}
         # rerankers give hits in the order in which they are read, so no more are wanted than the reader reads
         wanted = min(k, getattr(reads, "passages", k)) if method else k
         query, hits, pools = find(memory, draft.get("draft") or question, wanted, method=method)
-        if hits and (form == "text" or _relevant(memory, question, hits)):
-            reply: Answer = reads.answer(memory.subject_at_head(), question, hits, **draft)
+        reply = Answer(text="", form="none")
+        if hits and (form == "text" or reader is None or _relevant(memory, question, hits)):
+            reply = reads.answer(memory.subject_at_head(), question, hits, **draft)
+        if reply.form != "none":
             memory.used(h.id for h in reply.hits)
             for name, pool in pools:
                 vectors = _Vectors(memory.embedder, [query.clean, *(h.text for h in pool)])
                 lesson = replace(query, embedder=vectors, k=len(hits))
                 memory.methods.learn(name, lesson, pool, {h.id for h in reply.hits})
             return reply
-        if form == "text":
-            return Answer(text="", form="none")
+        nearest = reply.hits
+        if form == "text" or not taught(memory, question):
+            return Answer(text="", form="none", hits=nearest)
     from byheart.exam.recall import ask
 
     written = memory.subject_at_head().generate([ask(question)], max_tokens=48)[0][0]
@@ -121,11 +128,32 @@ def answer(
     return Answer(text=written.text, form="weights", confidence=sure)
 
 
+def taught(memory: Parts, question: str) -> bool:
+    """Whether the weights were taught what a question asks, as far as their lessons tell.
+
+    They were where a wording of a lesson is as close in meaning as `TAUGHT`, the lesson's engram holds now (it is
+    neither history nor archived), and the question names nobody of whom that lesson does not speak.
+    """
+    if memory.endpoint is not None:
+        return False
+    lessons = memory.lessons_of(memory.head)
+    if not lessons:
+        return False
+    wordings = [(w, x) for x in lessons for w in (x.question, *x.wordings, *x.held)]
+    vectors = memory.lesson_vectors([w for w, _ in wordings])
+    close = vectors @ memory.embed([question])[0]
+    best = wordings[int(np.argmax(close))][1]
+    engram = next(iter(memory.store.get([best.engram])), None)
+    if close.max() < TAUGHT or engram is None or engram.state != "active":
+        return False
+    return not strangers(question, [" ".join((best.question, *best.wordings, *best.held, best.answer))])
+
+
 def _reader(memory: Parts, name: str | None) -> Any:
     from byheart.recall.read.cite import Cite
 
     if name is None:
-        return Cite()
+        return Cite(embedder=memory.embedder, relevant=RELEVANT)
     if catalogue.entry(name).kind != "reader":
         known = ", ".join(e.name for e in catalogue.methods() if e.kind == "reader")
         raise BadInput(f"{name} is no reader; choose one of {known}")

@@ -1,4 +1,4 @@
-"""The budget of `learn`: what the model could do as it came, before this call and after it, and whether that is enough."""
+"""The budget of `learn`: what the model could do as it came, before this call and after it, and if that is enough."""
 
 from __future__ import annotations
 

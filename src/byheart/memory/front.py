@@ -143,6 +143,7 @@ class Memory(Parts):
     ask = verbs.ask
     grant = verbs.grant
 
+    study = verbs.study
     learn = verbs.learn
     recite = verbs.recite
     forget = verbs.forget

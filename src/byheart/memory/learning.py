@@ -113,7 +113,9 @@ def learn(
     seed: int,
     progress: Progress | None,
 ) -> Learned:
-    """The transaction; `spare` is the budget, `least` the least gain. Holds the folder's lock from the first exam to the commit.
+    """The transaction; `spare` is the budget, `least` the least gain.
+
+    Holds the folder's lock from the first exam to the commit.
 
     The work folder is named by the fingerprint of the work, so a killed call goes on in it when it is made again, and a
     call for other work starts in a folder of its own. Strategy objects are copied: what they learn is in the version.

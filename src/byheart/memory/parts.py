@@ -153,6 +153,13 @@ class Parts:
             Lesson(engram, **payload) for v in self.lineage(version) for engram, payload in self.store.lessons(v.id)
         ]
 
+    def lesson_vectors(self, wordings: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors (n, dimension) of lessons' wordings, embedded once while the memory is open."""
+        known = self.__dict__.setdefault("_lesson_vectors", {})
+        new = [w for w in dict.fromkeys(wordings) if w not in known]
+        known.update(zip(new, self.embed(new), strict=True) if new else ())
+        return np.stack([known[w] for w in wordings])
+
     def lineage(self, version: Version) -> list[Version]:
         """A version and its ancestors, the untaught model first."""
         chain = [version]

@@ -17,7 +17,9 @@ _LEANS = re.compile(
     r"|To (?:see|do|undo|change|stop|cancel) (?:it|this|them|the (?:latter|former)))\b"
 )
 _ANY = frozenset(
-    ("item what value amount name description detail details info field property parameter quantity thing entry").split()
+    (
+        "item what value amount name description detail details info field property parameter quantity thing entry"
+    ).split()
 )
 
 
@@ -84,7 +86,7 @@ def _of(block: Block, topic: str, intro: str, last: str) -> Iterator[Statement]:
 
 
 def _line(line: str, topic: str, intro: str, last: str, kind: Literal["sentence", "item"]) -> Iterator[Statement]:
-    """The statements of a line: its sentences, the first perhaps a field; each leaning sentence after what it follows."""
+    """The statements of a line: its sentences, the first perhaps a field; what leans comes after what it leans on."""
     parts = sentences(line)
     field = _field(parts[0]) if parts else None
     if field:

@@ -27,7 +27,7 @@ from byheart.memory.verbs.text import (
     split,
 )
 from byheart.memory.verbs.versions import check, diff, export, log, report, revert
-from byheart.memory.verbs.weights import exam, forget, learn, recite
+from byheart.memory.verbs.weights import exam, forget, learn, recite, study
 
 
 def _never(_: Any) -> bool:
@@ -77,7 +77,8 @@ VERBS: tuple[Verb, ...] = (
     Verb(recite),
     Verb(recall),
     Verb(ask),
-    Verb(learn, creates=True, refused=lambda learned: not learned.committed),
+    Verb(study),
+    Verb(learn, creates=True, refused=lambda learned: not (learned.committed or "lessons" in learned.report)),
     Verb(exam),
     Verb(forget, refused=lambda certificate: not certificate.passed),
     Verb(log),

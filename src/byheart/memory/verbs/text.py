@@ -238,15 +238,16 @@ def ask(
     question: Annotated[str, "The question."],
     form: Annotated[Literal["auto", "text", "weights"], "Answer from text, from weights alone, or as fits."] = "auto",
     *,
-    k: Annotated[int, "How many hits to read at most."] = 5,
+    k: Annotated[int, "How many hits to read at most."] = 6,
     reader: Annotated[str | None, "Another way to read text: byheart methods."] = None,
     progress: Progress | None = None,
 ) -> Answer:
-    """Answer a question, from text or from weights.
+    """Answer a question, from text or from weights, or not at all.
 
-    Says what the answer cites and which form of memory it came from. "auto" reads text when something relevant is
-    remembered, and asks the weights, closed-book, otherwise. The memory's system finds the passages. A system that
-    learns from use ("reflective-memory") learns from what the answer cites.
+    Says what the answer cites and which form of memory it came from. "auto" reads the text first; where that does not
+    say it, the weights answer closed-book what they were taught, and nothing else: the form is "none" then, the text
+    empty, and the hits are the nearest. "weights" always answers from the weights alone. The memory's system finds the
+    passages. A system that learns from use ("reflective-memory") learns from what the answer cites.
     """
     from byheart.memory import asking
 

@@ -10,7 +10,7 @@ from byheart.memory import given
 from byheart.memory.plain import Plain
 
 if TYPE_CHECKING:
-    from byheart.core.records import Certificate, Engram, Learned
+    from byheart.core.records import Certificate, Engram, Learned, Studied
     from byheart.memory.parts import Parts, Progress
     from byheart.memory.sources import Source
 
@@ -39,24 +39,30 @@ def learn(
         str | Path | Sequence[str] | None, "A file of general text to keep fluent in (none is needed)."
     ] = None,
     *,
-    least: Annotated[float, "Least gain in the share of lessons answered in wordings not trained on, else roll back."] = 0.1,
+    least: Annotated[
+        float, "Least gain in the share of lessons answered in wordings not trained on, else roll back."
+    ] = 0.1,
+    dry_run: Annotated[bool, "Show what would be taught, and the time and memory it takes; teach nothing."] = False,
     seed: Annotated[int, "Of the order of examples, and of all that strategies draw."] = 0,
     progress: Progress | None = None,
 ) -> Learned:
     """Teach the weights, or roll back.
 
     What is taught is a file, texts, question/answer pairs, or engrams of this memory; all or nothing. Pairs may be rows
-    of instructions or chats, in a list or a file (`byheart.memory.pairs`). Of texts, what a reader would ask is taught; `study` shows it beforehand. Each question keeps a wording back that is never trained on,
-    for the exams. Examines before and after. When, against the model as it came, general loss rises by more than
-    `budget`, or the quiz of common knowledge or reading with the text there surely fell by more (their lower 95% limits
-    count), or more than that share of what was taught earlier is lost, everything is put back and `committed` is False.
-    So it is when the share of lessons that are answered in the wordings kept back gains less than `least`.
+    of instructions or chats, in a list or a file (`byheart.memory.pairs`). Of texts, what a reader would ask is taught;
+    `study` and `dry_run` show it beforehand. A wording of each question is never trained on, and is kept for the exams.
+
+    Examines before and after. Everything is put back and `committed` is False where `budget` is exceeded: by the rise
+    of general loss, or by the fall of the quiz of common knowledge or of reading with the text there (their lower 95%
+    limits count), each against the model as it came; or by the share of what was taught earlier that is lost. So it is
+    where the share of lessons that are answered in the wordings kept back gains less than `least`.
 
     `strategy` is a name from `byheart methods`, several with commas between, or Strategy objects; `general` is text to
     stay fluent in (the default samples its own). Stopped or killed midway, the same call goes on from its last
     checkpoint.
     """
-    from byheart.memory import access, learning
+    from byheart.core.records import Learned
+    from byheart.memory import access, learning, studying
     from byheart.memory.lessons import lessons_in
     from byheart.memory.pairs import paired
     from byheart.memory.sources import drafted, general_texts
@@ -64,8 +70,59 @@ def learn(
     access.refuse_weights(memory, "learn")
     drafts = drafted(paired(source), memory.now())
     lessons, texts = lessons_in(drafts), general_texts(general)
+    if dry_run:
+        plan = studying.study(memory, drafts, lessons, strategy=strategy, path=None, seed=seed, progress=progress)
+        report = {"lessons": list(plan.lessons), "seconds": plan.seconds, "bytes": plan.bytes}
+        return Learned(version=None, committed=False, reason="dry run: nothing was taught", report=report)
     return learning.learn(
-        memory, drafts, lessons, strategy=strategy, spare=budget, least=least, general=texts, seed=seed, progress=progress
+        memory,
+        drafts,
+        lessons,
+        strategy=strategy,
+        spare=budget,
+        least=least,
+        general=texts,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def study(
+    memory: Parts,
+    source: Annotated[
+        Source,
+        Plain(
+            "A file to read, or a file of question and answer pairs.",
+            kind=str,
+            read=given.lessons,
+            vet=given.vet_source,
+        ),
+    ],
+    out: Annotated[str | Path | None, Plain("Where to write the lessons, as lines of JSON.", kind=str | None)] = None,
+    strategy: Annotated[
+        Any,
+        Plain("The strategy that they will be taught with.", kind=str, read=given.strategies),
+    ] = "default",
+    *,
+    seed: Annotated[int, "Of what training would draw."] = 0,
+    progress: Progress | None = None,
+) -> Studied:
+    """Show what `learn` would teach of a source.
+
+    Gives its lessons, each a question with an answer, further wordings to train on and wordings held back for exams,
+    and about how long `learn` will take and how much memory. Edit the file `out` and give it to `learn`: what you
+    strike is not taught. Nothing is stored.
+    """
+    from byheart.memory import access, studying
+    from byheart.memory.lessons import lessons_in
+    from byheart.memory.pairs import paired
+    from byheart.memory.sources import drafted
+
+    access.refuse_weights(memory, "study")
+    drafts = drafted(paired(source), memory.now())
+    path = None if out is None else Path(out)
+    return studying.study(
+        memory, drafts, lessons_in(drafts), strategy=strategy, path=path, seed=seed, progress=progress
     )
 
 

@@ -29,8 +29,8 @@ class Cite:
     A small model mixes up the people and numbers of a long prompt. With `focus` it is shown only
     the likeliest statement (see `read.evidence`), and its answer counts when every content word of it stands in that
     statement or the question, at least one such word is new, and it is of the kind that is asked for; otherwise the
-    statement itself is the answer. Where no statement is relevant enough, or the question names somebody of whom the hits
-    do not speak (see `read.strangers`), there is no answer, and the nearest hits come with it.
+    statement itself is the answer. Where no statement is relevant enough, or the question names somebody of whom
+    the hits do not speak (see `read.strangers`), there is no answer, and the nearest hits come with it.
     Without `focus` (for a model that reads well, such as one
     behind an endpoint) it is shown the best passages whole and its answer is taken as it is.
 
@@ -95,7 +95,7 @@ class Cite:
 
 
 def _rests_on(text: str, question: str, best: Evidence) -> bool:
-    """Whether an answer says something beyond the question, nothing beyond question and statement, and what is asked."""
+    """Whether an answer says something new, nothing beyond question and statement, and of the kind that is asked."""
     answer_words, question_words, there = content(text), content(question), content(best.text)
     codes = re.findall(r"[^\W_]+(?:[-.:,@/][^\W_]+)*", f"{best.text} {question}".lower())
     numbers = re.findall(r"[^\W_]+(?:[-.:,@/][^\W_]+)*", text.lower())

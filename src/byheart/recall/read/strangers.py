@@ -14,8 +14,8 @@ _WORD = r"[A-Z\u00c0-\u00de][\w\u2019'-]+"
 def strangers(question: str, texts: Sequence[str]) -> list[str]:
     """The names of several words, and the codes, of a question that none of these texts can be about.
 
-    A code is one where no text has it. A name is one where no text has all of it, or its first or last word alone (as in
-    "Ms Kask"): "Anna Kask" says nothing about Marta Kask. A name of which no text has a word may name the subject in
+    A code is one where no text has it. A name is one where no text has all of it, or its first or last word alone (as
+    in "Ms Kask"): "Anna Kask" says nothing about Marta Kask. A name of which no text has a word may name the subject in
     another way, and is none.
 
     >>> strangers("What is Marta Kask's phone number?", ["Anna Kask: phone 112"])
@@ -39,7 +39,11 @@ def strangers(question: str, texts: Sequence[str]) -> list[str]:
 def _alone(word: str, text: str, *, before: bool) -> bool:
     """Whether a text has a word of a name without another name's word before it, or after it."""
     for match in re.finditer(rf"\b{re.escape(word)}\b", text):
-        side = re.search(rf"({_WORD})\W$", text[: match.start()]) if before else re.match(rf"(?:'s)? ({_WORD})", text[match.end() :])
+        side = (
+            re.search(rf"({_WORD})\W$", text[: match.start()])
+            if before
+            else re.match(rf"(?:'s)? ({_WORD})", text[match.end() :])
+        )
         if side is None or side[1] in ("Mr", "Mrs", "Ms", "Dr", "Prof", "The"):
             return True
     return False

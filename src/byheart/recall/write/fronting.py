@@ -10,16 +10,20 @@ from byheart.recall.write.verbs import PAST, PLACES, THIRD
 
 _AUX = frozenset("is are was were can could may might must shall should will would has have had does do did".split())
 _LEAD = re.compile(
-    r"(?P<lead>(?:After|Before|If|When|Once|Unless|Until|During|For|In|On|At|From|Since|While|As|With|Without|Instead of"
+    r"(?P<lead>(?:After|Before|If|When|Once|Unless|Until|During|For|In|On|At|From|Since|While|As|With|Without"
+    r"|Instead of"
     r"|Where|Because|By|To|Outside|Within|Upon|Under|Between|Throughout) [^,:;]+), (?P<main>.+)"
 )
-_TAKEN = frozenset("the a an your it its them in out up on off at with for to all every each any no one two three both".split())
+_TAKEN = frozenset(
+    "the a an your it its them in out up on off at with for to all every each any no one two three both".split()
+)
 _NO_ORDER = frozenset(
     "the a an this that these those there here it he she they we i you who what when where why how which not no only at"
     " every each all both some any another from in on by for of to and or but if as with new old last next".split()
 )
 _BEFORE = re.compile(
-    r"(?:^|(?<= ))(?P<word>at|on|in|by|before|until|since|from|for|after|within|every|over|about|around|up to|at least|at most"
+    r"(?:^|(?<= ))(?P<word>at|on|in|by|before|until|since|from|for|after|within|every|over|about|around|up to"
+    r"|at least|at most"
     r"|no later than|above|below|as of|with|near|under|through|between|to|of)(?: the)? $",
     re.I,
 )
@@ -27,7 +31,9 @@ _HANGS = re.compile(
     r", (?:provided|if|unless|because|as|since|which|who|where|when|while|until|whose|so that|although) .*$"
     r"|\b(?:of|than|with|to|a|an|the|by|from|between|and|or|not|no|for|under|only|as|like|in|at|on|per|[(/,:])\s*$"
 )
-_ADVERBIAL = re.compile(r"(?:Since|After|Before|If|When|Once|Until|During|For|In|On|At|From|While|As|With|Without|By|To|Only|Then)\b")
+_ADVERBIAL = re.compile(
+    r"(?:Since|After|Before|If|When|Once|Until|During|For|In|On|At|From|While|As|With|Without|By|To|Only|Then)\b"
+)
 
 
 def wh(span: Span, before: str) -> tuple[list[str], int]:
@@ -36,7 +42,12 @@ def wh(span: Span, before: str) -> tuple[list[str], int]:
     `before` is the text of the sentence before the span.
     """
     text = span.text
-    opener = re.match(r"(every|each|within|up to|at least|at most|no later than|about|above|below|on|more than|no more than|less than) ", text, re.I)
+    opener = re.match(
+        r"(every|each|within|up to|at least|at most|no later than|about|above|below|on|more than|no more than"
+        r"|less than) ",
+        text,
+        re.I,
+    )
     first = opener[1].lower() if opener else ""
     lead = _BEFORE.search(before)
     word = first or (lead["word"].lower() if lead else "")
@@ -58,7 +69,11 @@ def wh(span: Span, before: str) -> tuple[list[str], int]:
     if span.kind in ("date", "clock"):
         if word in ("by", "before", "until", "since", "from", "after"):
             return [f"{'by' if word == 'before' else word} when", "when"], cut
-        return (["when", "on which day" if span.kind == "date" else "at what time"]), cut if word in ("at", "on", "in") else 0
+        return (["when", "on which day" if span.kind == "date" else "at what time"]), cut if word in (
+            "at",
+            "on",
+            "in",
+        ) else 0
     if span.kind == "money":
         return ["how much", "how much money"], 0
     if span.kind == "share":
@@ -79,12 +94,13 @@ def wh(span: Span, before: str) -> tuple[list[str], int]:
 
 
 _UNITS = {
-    "s": "seconds", "sec": "seconds", "secs": "seconds", "min": "minutes", "mins": "minutes", "h": "hours", "hr": "hours",
-    "hrs": "hours", "wk": "weeks", "wks": "weeks", "yr": "years", "yrs": "years", "day": "days", "week": "weeks", "month": "months",
-    "year": "years", "hour": "hours", "minute": "minutes", "second": "seconds", "night": "nights", "kg": "kilograms",
-    "g": "grams", "mg": "milligrams", "l": "litres", "L": "litres", "ml": "millilitres", "m": "metres", "cm": "centimetres",
-    "mm": "millimetres", "km": "kilometres", "W": "watts", "V": "volts", "A": "amperes", "dB": "decibels",
-    "\u00b0C": "degrees", "\u00b0 C": "degrees", "bar": "bar", "rpm": "revolutions per minute", "m\u00b2": "square metres",
+    "s": "seconds", "sec": "seconds", "secs": "seconds", "second": "seconds", "min": "minutes", "mins": "minutes",
+    "minute": "minutes", "h": "hours", "hr": "hours", "hrs": "hours", "hour": "hours", "day": "days", "night": "nights",
+    "wk": "weeks", "wks": "weeks", "week": "weeks", "month": "months", "yr": "years", "yrs": "years", "year": "years",
+    "kg": "kilograms", "g": "grams", "mg": "milligrams", "l": "litres", "L": "litres", "ml": "millilitres",
+    "m": "metres", "cm": "centimetres", "mm": "millimetres", "km": "kilometres", "m\u00b2": "square metres",
+    "W": "watts", "V": "volts", "A": "amperes", "dB": "decibels", "bar": "bar", "rpm": "revolutions per minute",
+    "\u00b0C": "degrees", "\u00b0 C": "degrees",
 }  # fmt: skip
 
 
@@ -120,7 +136,10 @@ def fronted(sentence: str, start: int, end: int, phrase: str) -> str:
         clause, later = later, ""
     if gap not in clause or _HANGS.search(clause[: clause.index(gap)]):
         return ""
-    cut = re.search(r", (?:so|and|but|which|because|since|as|while|until|when|where|or) |: | - | \u2013 ", clause[clause.index(gap) :])
+    cut = re.search(
+        r", (?:so|and|but|which|because|since|as|while|until|when|where|or) |: | - | \u2013 ",
+        clause[clause.index(gap) :],
+    )
     if cut:
         clause = clause[: clause.index(gap) + cut.start()]
     ahead = re.search(r".*(?:, (?:so|and|but) |: )", clause[: clause.index(gap)])
@@ -145,9 +164,11 @@ def fronted(sentence: str, start: int, end: int, phrase: str) -> str:
 
 
 _ASKED = re.compile(
-    r"(?P<lead>[A-Z][a-z]* )??(?P<wh>(?:(?:at|in|on|by|to|for|from|with|since|until) )?(?:how (?:long|often|much|far|old|soon|big|tall|deep|heavy)"
-    r"|how many [\w-]+(?: [\w-]+)?|what|when|where|who|whom|why|how|which [\w-]+|what (?:time|kind of \w+|sort of \w+|is the name of)))"
-    r" (?P<aux>is|are|was|were|can|could|may|must|shall|should|will|would|has|have|had|does|do|did) (?P<rest>[^?]{3,})\?",
+    r"(?P<wh>(?:(?:at|in|on|by|to|for|from|with|since|until) )?"
+    r"(?:how (?:long|often|much|far|old|soon|big|tall|deep|heavy)|how many [\w-]+(?: [\w-]+)?"
+    r"|what (?:time|(?:kind|sort) of \w+)"
+    r"|which [\w-]+|what|when|where|who|whom|why|how))"
+    r" (?:is|are|was|were|can|could|may|must|shall|should|will|would|has|have|had|does|do|did) (?P<rest>[^?]{3,})\?",
     re.I,
 )
 
@@ -155,7 +176,7 @@ _ASKED = re.compile(
 def turned(question: str) -> list[str]:
     """The question as a note that people type: what is asked about, then the word that asks; none for another form.
 
-    >>> turned("When does the ferry to Orsk leave?"), turned("Who signs off travel?"), turned("\u4f55\u6642\u3067\u3059\u304b?")
+    >>> turned("When does the ferry to Orsk leave?"), turned("Who signs off travel?"), turned("Wer hupt?")
     (['The ferry to Orsk leave: when?'], ['Which person signs off travel?'], [])
     """
     match = _ASKED.fullmatch(question.strip())
@@ -202,7 +223,12 @@ def _is_order(words: list[str]) -> bool:
 
 def _small(subject: str) -> str:
     """A subject as it is written inside a sentence."""
-    return re.sub(r"^(The|A|An|Every|Each|All|Any|Your|Our|You|It|This|That|They|We|Both|Most|Some|There|She|He|These|Those|Its|His|Her|Their)\b", lambda m: m[0].lower(), subject)
+    return re.sub(
+        r"^(The|A|An|Every|Each|All|Any|Your|Our|You|It|This|That|They|We|Both|Most|Some|There|She|He|These|Those|Its|His"
+        r"|Her|Their)\b",
+        lambda m: m[0].lower(),
+        subject,
+    )
 
 
 def _shown(question: str) -> str:

@@ -1,0 +1,132 @@
+"""What a document is about, while its questions are written: what pronouns stand for, and how a question names it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from byheart.recall.spans import spans
+from byheart.recall.statements import Statement
+from byheart.recall.write.clauses import PERSON, VERBS, clauses, stands_for, subject
+
+IT = "\1"
+"""Stands in a wording for what the document is about."""
+_TITLE = re.compile(r"\s+[\u2014\u2013|]\s+|\s+-\s+|:\s+|,\s+(?=[A-Z])|\s*\((?=[A-Z])")
+_GENERIC = re.compile(
+    r"^(?:minutes|agenda|notes|manual|user'?s? (?:manual|guide)|owner'?s (?:manual|handbook)|handbook|policy|contract"
+    r"|agreement|release notes|price list|recipe|faq|frequently asked questions|protocol|overview|introduction|general"
+    r"|about|contents|readme)$",
+    re.I,
+)
+
+
+@dataclass
+class About:
+    """What a document is about while it is read: its title's parts, the section, the last subject and person."""
+
+    title: tuple[str, ...] = ()
+    heading: str = ""
+    section: str = ""
+    person: str = ""
+    last: str = ""
+    passage: str = ""
+
+    def enter(self, heading: str, text: str) -> None:
+        self.passage = text
+        path = [p.strip() for p in heading.split(" > ") if p.strip()]
+        if path and path[0] != self.heading:
+            self.heading = path[0]
+            parts = [re.sub(r"^[\d.]+\s+|\W+$", "", p).strip() for p in _TITLE.split(path[0])]
+            named = [p for p in parts if p and not _GENERIC.match(p) and re.search("[A-Za-z]", p)]
+            self.title = tuple(a for p in (named or parts[:1]) for a in _aliases(p))
+            whole = [p for p in named if PERSON.fullmatch(p)]
+            self.person = whole[0] if whole else ""
+        if not path:
+            self.title, self.heading = (), ""
+        section = re.sub(r"^[\d.]+\s+", "", path[-1]) if len(path) > 1 else ""
+        if section != self.section:
+            self.section, self.last = section, ""
+
+    def read(self, statement: Statement) -> None:
+        """Note whom or what a following pronoun would mean."""
+        for clause in clauses(statement.text.rstrip(), self.last):
+            if clause.subject:
+                self.last = stands_for(clause.subject)
+        order = re.match(
+            r"[A-Z][a-z]+ ((?:the|a|an|your) [\w -]{3,40}?)"
+            r"(?= (?:in|on|at|for|with|to|from|until|and|before|after|by)\b|[.,;:]|$)",
+            statement.text,
+        )
+        if order and not subject(statement.text):
+            self.last = re.sub(r"^(?:an?|your)\b", "the", order[1])
+        people = [s.text for s in spans(statement.text) if s.kind == "name" and PERSON.fullmatch(s.text)]
+        if people and not self.person:
+            self.person = people[0]
+
+    def resolved(self, statement: Statement) -> str:
+        """The statement with a name in the place of a pronoun at its start, where it is clear."""
+        text = re.sub(r"\s+", " ", statement.text).strip()
+        match = re.match(r"(He|She|It|They|His|Her|Its|Their)\b(?!')", text)
+        if not match:
+            return text
+        word, rest = match[1], text[match.end() :]
+        who = self.person or self.last if word in ("He", "She", "His", "Her") else self.last
+        if who.casefold() not in self.passage.casefold():
+            return text
+        plain = PERSON.fullmatch(who) or re.fullmatch(r"(?:[Tt]he|[Aa]n?) [\w-]+(?: [\w-]+){0,2}", who)
+        if not plain or set(who.split()) & VERBS:
+            return text
+        own = "'s" if word in ("His", "Her", "Its", "Their") else ""
+        return f"{who[0].upper()}{who[1:]}{own}{rest}"
+
+    def named(self, question: str, n: int) -> str:
+        """A wording that says what the document is about; `n` varies how. `IT` in a wording stands for that."""
+        if not self.title:
+            return question.replace(f" of {IT}", "").replace(IT, "it")
+        title = self.title[n % len(self.title)]
+        if IT in question:
+            return question.replace(IT, _the(title))
+        words = set(re.findall(r"\w[\w-]*", question.casefold()))
+        if any(_distinctive(t) & words for t in self.title):
+            return question
+        low = f"{question[0].lower()}{question[1:]}" if _lowers(question) else question
+        if n % 3 == 0:
+            return f"{title}: {low}"
+        if n % 3 == 1 and question.endswith("?"):
+            return f"{question[:-1]} ({title})?"
+        return f"{title}, {self.section}: {low}" if self.section else f"About {_the(title)}: {low}"
+
+
+def _aliases(title: str) -> list[str]:
+    """Shorter names of what a title names: its first two words, its code, its first and last word."""
+    words = title.split()
+    out = [title]
+    if len(words) > 2 and words[0][0].isupper() and words[1][:1].isupper():
+        out.append(" ".join(words[:2]))
+    if len(words) > 2 and words[0][0].isupper() and len(words[0]) > 4 and len(words) <= 4:
+        out.append(f"{words[0]} {words[-1].lower()}")
+    out += [w for w in words if any(c.isdigit() for c in w) and any(c.isalpha() for c in w)]
+    return list(dict.fromkeys(out))
+
+
+def _distinctive(title: str) -> set[str]:
+    """The words of a title that name its subject: with a digit, or capitalised and not the first."""
+    words = re.findall(r"\w[\w-]*", title)
+    named = {w.casefold() for w in words if any(c.isdigit() for c in w)}
+    named |= {w.casefold() for w in words[: 1 if len(words) == 1 else 2] if w[0].isupper() and len(w) > 3}
+    return named
+
+
+def _the(title: str, start: bool = False) -> str:
+    """A title inside a sentence: with an article where it ends with a common noun."""
+    article = "" if not title.split()[-1].islower() or title.lower().startswith(("the ", "a ")) else "the "
+    return title if start else f"{article}{title}"
+
+
+def _lowers(question: str) -> bool:
+    return bool(
+        re.match(
+            r"(?:What|When|Where|Who|Why|How|Which|By|In|At|From|After|Within|The|A|An|For|To|Until|Since|On)\b",
+            question,
+        )
+    )
