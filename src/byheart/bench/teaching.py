@@ -120,7 +120,7 @@ def _front_door(
     with Memory.open(home / "memory", model=model, embedder="hash") as memory:
         for part in parts:
             with stage():
-                done = memory.learn([f.pair for f in part], strategy=arm, budget=1e9, seed=seed)
+                done = memory.learn([f.pair for f in part], strategy=arm, budget=1e9, least=0.0, seed=seed)
             yield memory.at_head().lm, done.report["tokens"]
 
 

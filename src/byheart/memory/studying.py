@@ -81,7 +81,7 @@ def _cost(lm: LanguageModel, lessons: Sequence[Lesson], strategy: Any, seed: int
             p.requires_grad_(needs)
     step = 2.0 * (time.perf_counter() - started)
     tokens = 3 * sum(len(r["input_ids"]) for r in rows)
-    config = lm.model.config
+    config: Any = lm.model.config
     width, layers = config.hidden_size, config.num_hidden_layers
     weights = sum(p.numel() * p.element_size() for p in parameters)
     each = parameters[0].element_size()

@@ -26,8 +26,11 @@ _SUFFIXES = ("ings", "ing", "ers", "er", "ies", "es", "ed", "ly", "s", "e")
 
 
 MEANING, WORDS, FITS, NEAR, LATER = 3.0, 1.5, 0.3, 0.3, 0.02
-"""Weights of a statement's score, chosen on the documents of bench/documents/dev: the cosine, the share of the
-question's words, a span of the kind that is asked for, the cosine of the better neighbour, and what each later hit loses."""
+"""Weights of a statement's score, chosen on the documents of bench/documents/dev.
+
+They are of the cosine, of the share of the question's words, of a span of the kind that is asked for, of the better
+neighbour's cosine, and what each later hit loses.
+"""
 
 
 @dataclass(frozen=True)

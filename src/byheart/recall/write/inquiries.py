@@ -166,13 +166,13 @@ class Inquiries:
                 _answer(span, text),
                 "sentence",
             )
-        for answer, question in by_grammar.items():
-            yield [question, *_of_object(plain, answer), _missing(plain, answer)], answer, "sentence"
+        for answer, worded in by_grammar.items():
+            yield [worded, *_of_object(plain, answer), _missing(plain, answer)], answer, "sentence"
         parts = triple(plain) if questions.single(plain) else None
         if parts and len(parts[2].split()) <= 8:
-            asked = questions.asks(*parts)
+            worded = questions.asks(*parts)
             yield (
-                [asked, f"{plain[: plain.rindex(parts[2])].strip()} what?", _missing(plain, parts[2])],
+                [worded, f"{plain[: plain.rindex(parts[2])].strip()} what?", _missing(plain, parts[2])],
                 parts[2],
                 "sentence",
             )
