@@ -9,9 +9,9 @@ nothing is tuned on them; `--set dev` takes those that rules may be tuned on.
 
 `ask` remembers all documents in a single memory. An answer is right where the reply contains the gold answer or an
 accepted form of it; a reply may be a statement of the text, so its words are counted too. Of questions that the
-document does not answer, silence is right. `learn` makes a memory for each document, teaches it at the default recipe and budget,
-and asks the readers' questions closed-book, beside the memory's own exam; the arms `trl` and `trl-lessons` are TRL's
-SFTTrainer on the raw text and on the same lessons, with as many examples.
+document does not answer, silence is right. `learn` makes a memory for each document, teaches it at the default recipe
+and budget, and asks the readers' questions closed-book, beside the memory's own exam; the arms `trl` and `trl-lessons`
+are TRL's SFTTrainer on the raw text and on the same lessons, with as many examples.
 """
 
 from __future__ import annotations

@@ -99,3 +99,20 @@ def test_no_hits_no_answer() -> None:
 def test_nothing_to_read_is_refused() -> None:
     with pytest.raises(BadInput, match="passages=0"):
         Cite(passages=0)
+
+
+def test_silence_where_the_passages_speak_of_somebody_else() -> None:
+    other = Hit(id="other", text="Anna Kask lives in Velm.", score=1.0)
+    answer = Cite().answer(Parrot("Velm"), "Where does Marta Kask live?", [other])
+    assert (answer.text, answer.form, [h.id for h in answer.hits]) == ("", "none", ["other"])
+    assert Cite().answer(Parrot("Velm"), "Where does Anna Kask live?", [other]).text == "Velm"
+
+
+def test_silence_where_no_statement_is_relevant_enough() -> None:
+    reader = Cite(relevant=0.5)
+    assert reader.answer(Parrot("x"), "What is the tax on salted herring?", [FERRY]).form == "none"
+    assert reader.answer(Parrot("14 crowns"), "How much is a ferry ticket?", [FERRY]).text == "14 crowns"
+
+
+def test_an_answer_of_another_kind_than_is_asked_for_gives_way_to_the_statement() -> None:
+    assert Cite().answer(Parrot("The ferry"), "When does it leave?", [FERRY]).text == "The ferry leaves at 06:40."

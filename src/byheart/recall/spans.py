@@ -144,7 +144,9 @@ def spans(text: str) -> list[Span]:
 
 _OPENERS = re.compile(
     r"(?:The|An?|In|On|At|By|For|From|With|To|If|When|After|Before|Since|While|As|It|He|She|They|We|You|I|This|That|These"
-    r"|Those|There|His|Her|Its|Their|Our|My|Your|All|Every|Each|No|Not|Any|Both|Please|Do|Don't|Never|And|But|Or|So) "
+    r"|Those|There|His|Her|Its|Their|Our|My|Your|All|Every|Each|No|Not|Any|Both|Please|Do|Don't|Never|And|But|Or|So"
+    r"|Ask|Ring|Call|Tell|See|Contact|Give|Send|Write|Bring|Let|Use|Keep|Take|Put|Press|Hold|Open|Close|Turn|Remove"
+    r"|Replace|Check|Note|Meet|Visit|Thank) "
 )
 
 
