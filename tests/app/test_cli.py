@@ -50,7 +50,7 @@ def test_help_takes_less_than_200_ms_or_little_more_than_typer_alone() -> None:
 def test_every_verb_is_there_with_the_shared_options(capsys) -> None:
     assert [v.name for v in VERBS] == [
         *("remember", "list", "history", "archive", "restore", "compose", "merge", "split", "plan", "grant", "recite"),
-        *("recall", "ask", "learn", "exam", "forget"),
+        *("recall", "ask", "study", "learn", "exam", "forget"),
         *("log", "diff", "revert", "report", "export", "check"),
     ]
     for verb in VERBS:
