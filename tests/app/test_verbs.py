@@ -136,7 +136,9 @@ def test_strategies_with_settings_and_a_refusal_over_budget(capsys, tmp_path) ->
     assert code in (1, 2)
     versions = json.loads(good(capsys, "log", "-m", folder, "--json"))
     assert [v["id"] for v in versions] == ["v1", "v0"]
-    learned = json.loads(good(capsys, *more, "--strategy", "ewc,replay", "--set", "importance=1.5", "--budget", "10", "--least", "0"))
+    learned = json.loads(
+        good(capsys, *more, "--strategy", "ewc,replay", "--set", "importance=1.5", "--budget", "10", "--least", "0")
+    )
     assert learned["committed"]
     assert "ewc" in json.loads(good(capsys, "log", "-m", folder, "--json"))[0]["strategy"]
 

@@ -82,7 +82,9 @@ def test_a_lesson_counts_where_its_held_wording_is_answered() -> None:
 
 def test_nothing_learned_is_no_success(tmp_path: Path) -> None:
     with Memory.open(tmp_path / "brain", **OPEN) as memory:
-        done = memory.learn([{"question": "Who rings the bell?", "answer": "Ilo"}], strategy="replay", budget=100, least=0.1)
+        done = memory.learn(
+            [{"question": "Who rings the bell?", "answer": "Ilo"}], strategy="replay", budget=100, least=0.1
+        )
         assert not done.committed
         assert "0% of the lessons are answered in wordings that were not trained on" in done.reason
         assert (done.report["recall"], done.report["held_back"]) == (0.0, 1)
@@ -90,8 +92,9 @@ def test_nothing_learned_is_no_success(tmp_path: Path) -> None:
 
 
 def figures(**more: float) -> dict[str, float]:
-    names = "general_rise general_rise_here lost_share quiz_base quiz_after quiz_fall reading_base reading_after reading_fall"
-    return {**dict.fromkeys(names.split(), 0.0), **more}
+    rises = ("general_rise", "general_rise_here", "lost_share")
+    names = [*rises, *(f"{exam}_{what}" for exam in ("quiz", "reading") for what in ("base", "after", "fall"))]
+    return {**dict.fromkeys(names, 0.0), **more}
 
 
 @pytest.mark.parametrize("name", ["general_rise", "quiz_fall", "reading_fall", "lost_share"])
@@ -144,3 +147,46 @@ def test_weights_answer_what_they_were_taught_and_nothing_else(tmp_path: Path) -
         (engram,) = memory.engrams(None)
         memory.archive([engram.id])
         assert not taught(memory, "Who rings the bell of Velm?")
+
+
+def test_a_pair_too_long_to_train_on_is_named(tmp_path: Path) -> None:
+    long = {"question": "Given: " + "the ferry leaves at seven. " * 60 + "Who signs?", "answer": "Marta"}
+    with (
+        Memory.open(tmp_path / "brain", **OPEN) as memory,
+        pytest.raises(BadInput, match="the lesson 'Given: the ferry"),
+    ):
+        memory.learn([long], budget=10.0)
+
+
+def test_an_example_whose_answer_is_cut_off_is_refused() -> None:
+    from byheart.train.loop import Settings, train
+
+    lm = load("tiny")
+    with pytest.raises(BadInput, match="has its answer after the 1024 that are read"):
+        train(lm.model, [lm.example("x" * 1100, " Marta")], (), Settings(steps=1))
+
+
+def test_exams_leave_room_for_the_longest_answer(tmp_path: Path) -> None:
+    """The tiny model's tokens are bytes, and this answer has 29; see the cases of shared faults, K4."""
+    from byheart.core.records import Item
+    from byheart.exam.recall import recall
+    from byheart.train.loop import Settings, train
+
+    lm, question, answer = load("tiny"), "Who signs off travel?", "the harbour master Marta Kask"
+    train(lm.model, [lm.example(ask(question), answer)], (), Settings(steps=150, lr=3e-3))
+    assert recall(lm, [Item(id="i", question=question, answer=answer)])[0].value == 1.0
+
+
+def test_a_model_behind_an_address_writes_the_lessons(tmp_path: Path, endpoint) -> None:
+    reply = (
+        "1. How heavy is the Brevik 300? | What does the pump weigh? | Weight of the Brevik 300? | 3.4 kg\n"
+        "- Who made the Brevik 300? | Whose pump is it? | Anna Berg\n"
+        "What is the unit of the Brevik's weight? | kg\nno line of that form\n"
+    )
+    with Memory.open(tmp_path / "brain", **OPEN) as memory:
+        (lesson,) = memory.study(TEXT, writer=endpoint(reply)).lessons
+        assert (lesson["question"], lesson["answer"]) == ("How heavy is the Brevik 300?", "3.4 kg")
+        assert (lesson["wordings"], lesson["held"]) == (["What does the pump weigh?"], ["Weight of the Brevik 300?"])
+        assert len(memory.study(TEXT, writer=endpoint("I cannot do that.")).lessons) > 2
+        with pytest.raises(BadInput, match="writer='gpt' is no address"):
+            memory.study(TEXT, writer="gpt")

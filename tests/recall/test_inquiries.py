@@ -82,7 +82,9 @@ def test_all_wordings_name_what_the_document_is_about() -> None:
 
 
 def test_tasks_of_people_are_asked_both_ways() -> None:
-    made = asked("# Choir\n\n| Who | What | By |\n|---|---|---|\n| OB | Hire a tent | 3 May |\n| DA | Print bills | 9 May |\n")
+    made = asked(
+        "# Choir\n\n| Who | What | By |\n|---|---|---|\n| OB | Hire a tent | 3 May |\n| DA | Print bills | 9 May |\n"
+    )
     pairs = {(i.question, i.answer) for i in made}
     assert ("Choir: who has to do this: Hire a tent?", "OB") in pairs
     assert ("Choir: what does DA have to do?", "Print bills") in pairs
@@ -94,7 +96,12 @@ def test_a_question_with_two_answers_is_left_out() -> None:
 
 
 def test_pronouns_stand_for_names_of_their_own_passage_alone() -> None:
-    far = "# Notes\n\n" + "Marta Kask rows. " + "The sea is wide and the wind is cold in the north. " * 12 + "\n\n# More\n\nShe was born in 1962."
+    far = (
+        "# Notes\n\n"
+        + "Marta Kask rows. "
+        + "The sea is wide and the wind is cold in the north. " * 12
+        + "\n\n# More\n\nShe was born in 1962."
+    )
     made = [i for i in asked(far) if i.answer == "1962"]
     assert made
     assert not any("Marta" in w for i in made for w in (i.question, *i.wordings, *i.held))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from byheart.core.errors import BadInput
 from byheart.core.records import Engram, Learned, Result, Version
 from byheart.exam import recall as exams
+from byheart.exam.recall import ask
 from byheart.memory import budget
 from byheart.memory import recipe as recipes
 from byheart.memory.lessons import Lesson
@@ -131,6 +132,7 @@ def learn(
         parent = memory.head
         lm = weighing.lm
         recipe = recipes.make(strategy, lm, lessons, general=general, seed=seed)
+        _vet(lm, lessons, recipe.settings.max_length)
         old = memory.lessons_of(parent)
         index = len(memory.store.versions())
         work = memory.folder.work / fingerprint(
@@ -221,6 +223,16 @@ def _commit(
     )
 
 
+def _vet(lm: Any, lessons: Sequence[Lesson], most: int) -> None:
+    """Raise `BadInput` for a lesson that is longer than what training reads of an example."""
+    for x in lessons:
+        size = len(lm.example(ask(x.question), x.answer)["input_ids"]) if len(x.question) + len(x.answer) > most else 0
+        if size > most:
+            raise BadInput(
+                f"the lesson {x.question[:60]!r}... has {size} tokens, of which {most} are read; ask shorter"
+            )
+
+
 @dataclass
 class _Sitting:
     """The exams of one call: of the untaught model, before and after teaching; `fresh` are of the new lessons."""
@@ -281,4 +293,4 @@ def _engrams(old: Sequence[Lesson], items: Sequence[str]) -> tuple[str, ...]:
 def _message(drafts: Sequence[Engram], lessons: Sequence[Lesson]) -> str:
     sources = list(dict.fromkeys(d.source for d in drafts if d.source))
     where = f" from {', '.join(sources[:3])}" if sources else ""
-    return f"{len(lessons)} lessons{where}"
+    return f"{len(lessons)} lesson{'s' if len(lessons) != 1 else ''}{where}"

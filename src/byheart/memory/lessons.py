@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from byheart.core.errors import BadInput
+from byheart.core.protocols import Subject
 from byheart.core.records import Engram, Item
 
 
@@ -54,9 +56,33 @@ class Lesson:
         return {"question": self.question, "answer": self.answer, **{k: v for k, v in more.items() if v}}
 
 
-def lessons_in(drafts: Sequence[Engram]) -> list[Lesson]:
-    """The questions to teach: those of pairs as given, those of texts by `recall.write.inquiries`, each once."""
+def lessons_in(drafts: Sequence[Engram], writer: Subject | None = None) -> list[Lesson]:
+    """The questions to teach, each once: those of pairs as given, those of texts by `recall.write.inquiries`.
+
+    With a `writer`, a model, those of texts are what it writes (`recall.write.asked_by_model`), and the rules ask where
+    it wrote nothing of a source.
+    """
+    from byheart.recall.write import asked_by_model
     from byheart.recall.write.inquiries import Inquiries
 
-    lessons = [Lesson(i.engram, i.question, i.answer, i.wordings, i.held) for i in Inquiries().write(drafts)]
+    texts = [d for d in drafts if not (d.question and d.answer)]
+    written = asked_by_model.write(texts, writer) if writer is not None and texts else []
+    ids = {i.engram for i in written}
+    sources = {d.source for d in texts if d.id in ids}
+    by_rule = [d for d in drafts if (d.question and d.answer) or d.source not in sources]
+    lessons = [
+        Lesson(i.engram, i.question, i.answer, i.wordings, i.held) for i in [*Inquiries().write(by_rule), *written]
+    ]
     return list({(x.question, x.answer): x for x in lessons}.values())
+
+
+def writing(address: str | None) -> Subject | None:
+    """The model behind an address that writes lessons; None for none. The environment's key is sent to it."""
+    if address is None:
+        return None
+    if not address.startswith(("http://", "https://")):
+        raise BadInput(f"writer={address!r} is no address; give one such as http://127.0.0.1:8000/v1#model")
+    from byheart.models.endpoint import Endpoint
+
+    url, _, name = address.partition("#")
+    return Endpoint(url, name or "default")

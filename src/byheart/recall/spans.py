@@ -180,7 +180,10 @@ _ASKS: tuple[tuple[str, frozenset[Kind]], ...] = (
         r"\b(?:what|which|until what|at what) time\b|between what times|what hours|opening hours",
         frozenset({"clock", "duration"}),
     ),
-    (r"\b(?:when|(?:what|which) (?:date|day|month|year|week)s?)\b", frozenset({"date", "clock", "duration"})),
+    (
+        r"^(?:(?:by|until|since|from) )?when\b|\b(?:what|which) (?:date|day|month|year|week)s?\b",
+        frozenset({"date", "clock", "duration"}),
+    ),
     (r"(?:what|which) (?:percentage|share|proportion)|how (?:many|much) per ?cent", frozenset({"share", "number"})),
     (_MEASURE, frozenset({"quantity", "number", "money", "share", "duration", "code"})),
     (r"\b(?:who|whom|whose)\b", frozenset({"name", "initials"})),

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from byheart.core.errors import BadInput
-from byheart.core.strategy import Batch, Stage, Step, Strategy
+from byheart.core.strategy import IGNORE, Batch, Stage, Step, Strategy
 from byheart.kit import state as states
 from byheart.kit.modes import drawing
 from byheart.kit.readout import Reader, Readout, Together
@@ -233,9 +233,16 @@ def _listed(strategies: Sequence[Strategy] | Strategy) -> Sequence[Strategy]:
 
 
 def _cut(example: dict[str, Any], length: int) -> dict[str, Any]:
+    """The example's first tokens; `BadInput` where nothing that is to be learned is among them."""
     if len(example["input_ids"]) <= length:
         return example
-    return {k: v[:length] if isinstance(v, list) else v for k, v in example.items()}
+    cut = {k: v[:length] if isinstance(v, list) else v for k, v in example.items()}
+    if isinstance(cut.get("labels"), list) and all(label == IGNORE for label in cut["labels"]):
+        raise BadInput(
+            f"an example of {len(example['input_ids'])} tokens has its answer after the {length} that are read; "
+            "shorten its prompt, or raise max_length"
+        )
+    return cut
 
 
 def check_serves(strategy: Strategies, example: dict[str, Any]) -> str:

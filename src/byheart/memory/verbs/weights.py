@@ -39,6 +39,9 @@ def learn(
         str | Path | Sequence[str] | None, "A file of general text to keep fluent in (none is needed)."
     ] = None,
     *,
+    writer: Annotated[
+        str | None, "The address of a model that writes the questions, one request a source; else rules do."
+    ] = None,
     least: Annotated[
         float, "Least gain in the share of lessons answered in wordings not trained on, else roll back."
     ] = 0.1,
@@ -63,13 +66,13 @@ def learn(
     """
     from byheart.core.records import Learned
     from byheart.memory import access, learning, studying
-    from byheart.memory.lessons import lessons_in
+    from byheart.memory.lessons import lessons_in, writing
     from byheart.memory.pairs import paired
     from byheart.memory.sources import drafted, general_texts
 
     access.refuse_weights(memory, "learn")
     drafts = drafted(paired(source), memory.now())
-    lessons, texts = lessons_in(drafts), general_texts(general)
+    lessons, texts = lessons_in(drafts, writing(writer)), general_texts(general)
     if dry_run:
         plan = studying.study(memory, drafts, lessons, strategy=strategy, path=None, seed=seed, progress=progress)
         report = {"lessons": list(plan.lessons), "seconds": plan.seconds, "bytes": plan.bytes}
@@ -104,6 +107,9 @@ def study(
         Plain("The strategy that they will be taught with.", kind=str, read=given.strategies),
     ] = "default",
     *,
+    writer: Annotated[
+        str | None, "The address of a model that writes the questions, one request a source; else rules do."
+    ] = None,
     seed: Annotated[int, "Of what training would draw."] = 0,
     progress: Progress | None = None,
 ) -> Studied:
@@ -114,16 +120,14 @@ def study(
     strike is not taught. Nothing is stored.
     """
     from byheart.memory import access, studying
-    from byheart.memory.lessons import lessons_in
+    from byheart.memory.lessons import lessons_in, writing
     from byheart.memory.pairs import paired
     from byheart.memory.sources import drafted
 
     access.refuse_weights(memory, "study")
     drafts = drafted(paired(source), memory.now())
-    path = None if out is None else Path(out)
-    return studying.study(
-        memory, drafts, lessons_in(drafts), strategy=strategy, path=path, seed=seed, progress=progress
-    )
+    path, lessons = None if out is None else Path(out), lessons_in(drafts, writing(writer))
+    return studying.study(memory, drafts, lessons, strategy=strategy, path=path, seed=seed, progress=progress)
 
 
 def recite(
