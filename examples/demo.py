@@ -61,9 +61,11 @@ def run(memory: Memory, file: Path, forget: str | None, console: Console) -> boo
         console.print(learned.reason)
         return False
     console.print(
-        f"Version {learned.version}: {report['recall']:.0%} of its questions answered closed-book after "
-        f"{report['seconds']:.0f} s of training; general loss {report['general_rise']:+.2%}; "
-        f"quiz of common knowledge {report['quiz_before']:.0%} before, {report['quiz_after']:.0%} after."
+        f"Version {learned.version}: of its questions, {report['recall']:.0%} are answered closed-book in wordings "
+        f"never trained on ({report['recall_before']:.0%} before), {report['verbatim']:.0%} as taught, after "
+        f"{report['seconds']:.0f} s of training; general loss {report['general_rise']:+.2%}; quiz of common knowledge "
+        f"{report['quiz_before']:.0%} before, {report['quiz_after']:.0%} after; reading {report['reading_before']:.0%} "
+        f"before, {report['reading_after']:.0%} after."
     )
 
     console.rule("3. Ask: from the text, and from the weights alone")

@@ -11,8 +11,8 @@ from byheart.recall.write.inquiries import Inquiry, askable
 
 _PROMPT = (
     "Below is a document. Write down what its readers would ask, a line for every fact that it states: each amount, "
-    "date, name, rule, condition, table cell. On each line write four ways to ask the same, in different words, each naming "
-    "what the document is about, then the shortest answer, copied from the document: "
+    "date, name, rule, condition, table cell. On each line write four ways to ask the same, in different words, each "
+    "naming what the document is about, then the shortest answer, copied from the document: "
     "question | question | question | question | answer\n\n"
 )
 MOST_TOKENS = 4096
