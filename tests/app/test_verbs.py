@@ -42,7 +42,7 @@ def home(tmp_path_factory) -> Path:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        for arguments in (["remember", "velm.md", *NEW], ["learn", "pairs.json", "--budget", "10", "--least", "0"]):
+        for arguments in (["remember", "velm.md", *NEW], ["learn", "pairs.json", "--budget", "10"]):
             with pytest.raises(SystemExit) as stopped:
                 cli.main(arguments)
             assert stopped.value.code == 0
@@ -129,23 +129,21 @@ def test_the_folder_can_come_from_the_environment(capsys, home, tmp_path, monkey
 
 def test_strategies_with_settings_and_a_refusal_over_budget(capsys, tmp_path) -> None:
     folder = str(tmp_path / "other")
-    good(capsys, "learn", "pairs.json", "--budget", "10", "--least", "0", "-m", folder, *NEW)
+    good(capsys, "learn", "pairs.json", "--budget", "10", "-m", folder, *NEW)
     (tmp_path / "more.json").write_text(json.dumps([{"question": "When is the feast?", "answer": "in May"}]))
     more = ("learn", str(tmp_path / "more.json"), "-m", folder, "--json")
     code, _, _ = run(capsys, *more, "--strategy", "plain", "--budget", "-1")
     assert code in (1, 2)
     versions = json.loads(good(capsys, "log", "-m", folder, "--json"))
     assert [v["id"] for v in versions] == ["v1", "v0"]
-    learned = json.loads(
-        good(capsys, *more, "--strategy", "ewc,replay", "--set", "importance=1.5", "--budget", "10", "--least", "0")
-    )
+    learned = json.loads(good(capsys, *more, "--strategy", "ewc,replay", "--set", "importance=1.5", "--budget", "10"))
     assert learned["committed"]
     assert "ewc" in json.loads(good(capsys, "log", "-m", folder, "--json"))[0]["strategy"]
 
 
 def test_forget_ends_with_a_certificate(capsys, tmp_path) -> None:
     folder = str(tmp_path / "other")
-    good(capsys, "learn", "pairs.json", "--budget", "10", "--least", "0", "-m", folder, *NEW)
+    good(capsys, "learn", "pairs.json", "--budget", "10", "-m", folder, *NEW)
     code, out, err = run(capsys, "forget", "Marta", "-m", folder, "--json")
     certificate = json.loads(out)
     assert code == (0 if certificate["passed"] else 1), err
@@ -193,7 +191,7 @@ def test_an_interrupted_lesson_says_how_to_go_on(tmp_path) -> None:
     """SIGINT in the middle of `learn`: exit code 130, a sentence, the old version, and the lesson can be repeated."""
     many = [{"question": f"What is number {i}?", "answer": f"word {i}"} for i in range(200)]
     (tmp_path / "many.json").write_text(json.dumps(many))
-    command = [sys.executable, "-m", "byheart", "learn", "many.json", "--budget", "99", "--least", "0", *NEW]
+    command = [sys.executable, "-m", "byheart", "learn", "many.json", "--budget", "99", *NEW]
     heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs of a shell in the background ignore it
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heeding
@@ -235,7 +233,7 @@ def test_progress_reaches_the_bars(tmp_path) -> None:
     pty = pytest.importorskip("pty")
     (tmp_path / "pairs.json").write_text(json.dumps(PAIRS))
     main, end = pty.openpty()
-    command = [sys.executable, "-m", "byheart", "learn", "pairs.json", "--budget", "10", "--least", "0", *NEW]
+    command = [sys.executable, "-m", "byheart", "learn", "pairs.json", "--budget", "10", *NEW]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=end, stdout=subprocess.PIPE, text=True)
     os.close(end)
     seen = b""

@@ -10,7 +10,6 @@ import pytest
 
 from byheart import Memory
 from byheart.exam import general
-from byheart.memory.verbs import learn
 
 OPEN = {"model": "tiny", "embedder": "hash"}
 
@@ -20,12 +19,6 @@ def short_quiz(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny model, which knows nothing, answers 60 questions: 300 would add a second to each `learn`."""
     whole = general.common
     monkeypatch.setattr(general, "common", lambda lm, **more: whole(lm, general.quiz()[:60], **more))
-
-
-@pytest.fixture(autouse=True)
-def nothing_need_be_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny model learns nothing in a few steps, and most tests are of what happens around it."""
-    monkeypatch.setitem(learn.__kwdefaults__, "least", 0.0)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -211,5 +211,5 @@ def test_the_command_line_learns_pairs_with_a_mark_of_order(tmp_path: Path, caps
     monkeypatch.chdir(tmp_path)
     file(tmp_path, "q.jsonl", b'\xef\xbb\xbf{"question":"Who rings?","answer":"Ilo"}\r\n')
     with pytest.raises(SystemExit) as end:
-        main(["learn", "q.jsonl", "--budget", "100", "--least", "0", "--json", "--model", "tiny", "--embedder", "hash"])
+        main(["learn", "q.jsonl", "--budget", "100", "--json", "--model", "tiny", "--embedder", "hash"])
     assert (end.value.code, json.loads(capsys.readouterr().out)["committed"]) == (0, True)

@@ -93,3 +93,16 @@ def test_what_is_of_the_kind_that_is_asked_for(question: str, text: str, fits: b
 )
 def test_whom_the_passages_do_not_speak_of(question: str, texts: list[str], unknown: list[str]) -> None:
     assert strangers(question, texts) == unknown
+
+
+def test_other_scripts_are_cut_into_sentences_and_passages() -> None:
+    russian = " ".join(
+        f"\u0421\u0443\u0434\u043d\u043e {i} \u0441\u0442\u043e\u0438\u0442 \u0432 \u043f\u043e\u0440\u0442\u0443."
+        for i in range(200)
+    )
+    chinese = "\u6e2f\u53e3\u89c4\u5b9a\u6bcf\u8258\u8239\u62a5\u544a\u8f7d\u91cd\u3002" * 200
+    for text in (russian, chinese):
+        made = Chunks().write(text)
+        assert len(made) > 5
+        assert max(len(e.text) for e in made) < 1500
+    assert len(statements(chinese)) == 200

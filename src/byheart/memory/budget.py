@@ -126,7 +126,9 @@ def over(figures: dict[str, float], budget: float) -> str:
 
 
 def too_little(figures: dict[str, float], least: float) -> str:
-    """Why too little was learned; "" where enough was."""
+    """Why too little was learned; "" where enough was, and of a model that answered nothing as it came."""
+    if not (figures["quiz_base"] or figures["reading_base"]):
+        return ""
     gain = figures["recall"] - figures["recall_before"]
     if gain >= least or figures["recall"] >= 1 - least:
         return ""

@@ -22,6 +22,7 @@ _STOP = frozenset(
         "those as if than not no so please tell say said"
     ).split()
 )
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _SUFFIXES = ("ings", "ing", "ers", "er", "ies", "es", "ed", "ly", "s", "e")
 
 
@@ -40,8 +41,8 @@ class Evidence:
     Parameters
     ----------
     score: comparable within a question.
-    relevance: the cosine with the question plus 0.3 times the share of the question's words, comparable between
-        questions; without an embedder the share alone.
+    relevance: the share of the question's words, or the cosine with the question plus 0.3 times that share, whichever
+        is larger; comparable between questions.
     fits: whether a span of it is of the kind that the question asks for; None where the question does not say.
     """
 
@@ -60,10 +61,18 @@ class Evidence:
 def content(text: str) -> set[str]:
     """The content words of a text, roughly stemmed.
 
-    >>> sorted(content("Who repaired the boats?"))
-    ['boat', 'repair']
+    Of scripts without spaces (Chinese, Japanese), pairs of neighbouring characters stand for words.
+
+    >>> sorted(content("Who repaired the boats?")), sorted(content("\u8c01\u8d1f\u8d23"))
+    (['boat', 'repair'], ['\u8c01\u8d1f', '\u8d1f\u8d23'])
     """
-    return {_stem(w) for w in re.findall(r"[^\W_]+", text.lower()) if w not in _STOP}
+    words: set[str] = set()
+    for word in re.findall(r"[^\W_]+", text.lower()):
+        if _UNSPACED.search(word):
+            words |= {word[n : n + 2] for n in range(max(1, len(word) - 1))}
+        elif word not in _STOP:
+            words.add(_stem(word))
+    return words
 
 
 def evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None = None) -> list[Evidence]:
@@ -96,7 +105,7 @@ def evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None = Non
         sides = [close[m] for m in (n - 1, n + 1) if 0 <= m < len(places) and places[m][1] == rank]
         score = MEANING * close[n] + by_words[n] + NEAR * max(sides, default=0.0) - LATER * rank
         score += (FITS if embedder is not None else 0.8) * bool(fits[n])
-        relevance = shares[n] if embedder is None else close[n] + 0.3 * shares[n]
+        relevance = max(shares[n], close[n] + 0.3 * shares[n])
         made.append(Evidence(statement, hit, score, relevance, fits[n]))
     return sorted(made, key=lambda e: -e.score)
 

@@ -32,6 +32,7 @@ class About:
     passage: str = ""
 
     def enter(self, heading: str, text: str) -> None:
+        """Go on to the passage with this text under these headings, "A > B"."""
         self.passage = text
         path = [p.strip() for p in heading.split(" > ") if p.strip()]
         if path and path[0] != self.heading:

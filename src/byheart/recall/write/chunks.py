@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from byheart.core.errors import BadInput
 from byheart.core.records import Engram
+from byheart.recall.sentences import length
 from byheart.recall.write.blocks import Block, blocks
 
 SUFFIXES = frozenset(
@@ -153,7 +154,7 @@ class Chunks:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         parts = list(blocks(text))
         plain = all(not b.heading and b.kind != "bare" for b in parts)
-        if not parts or (plain and len(text.split()) <= self.longest):
+        if not parts or (plain and length(text) <= self.longest):
             yield {**given, "text": text.strip()}
             return
         for heading, body in self._pack(parts):
@@ -171,7 +172,7 @@ class Chunks:
                 body, size = "", 0
             heading, first = block.heading, True
             for unit in block.units or ("",):
-                words = len(unit.split())
+                words = length(unit)
                 if size and size + words > self.longest and not (first and body.endswith(":")):
                     yield heading, body
                     body, size, first = "", 0, True
