@@ -140,7 +140,7 @@ def taught(memory: Parts, question: str) -> bool:
     if not lessons:
         return False
     wordings = [(w, x) for x in lessons for w in (x.question, *x.wordings, *x.held)]
-    vectors = memory.lesson_vectors([w for w, _ in wordings])
+    vectors = memory.remembered.encode([w for w, _ in wordings])
     close = vectors @ memory.embed([question])[0]
     best = wordings[int(np.argmax(close))][1]
     engram = next(iter(memory.store.get([best.engram])), None)
@@ -153,7 +153,7 @@ def _reader(memory: Parts, name: str | None) -> Any:
     from byheart.recall.read.cite import Cite
 
     if name is None:
-        return Cite(embedder=memory.embedder, relevant=RELEVANT)
+        return Cite(embedder=memory.remembered, relevant=RELEVANT)
     if catalogue.entry(name).kind != "reader":
         known = ", ".join(e.name for e in catalogue.methods() if e.kind == "reader")
         raise BadInput(f"{name} is no reader; choose one of {known}")

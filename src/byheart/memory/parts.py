@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from byheart.core.protocols import Embedder, Subject
     from byheart.memory.versions import Weighing
+    from byheart.models.embedder import Remembered
     from byheart.models.endpoint import Usage
     from byheart.models.pairs import PairScorer
     from byheart.store.weights import Weights
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """What `progress` is: called with the stage's name, how many steps are done, and of how many."""
 USES = 64
+REMEMBERED = 50_000  # texts whose vectors are kept while a memory is open
 
 
 class Parts:
@@ -133,6 +135,13 @@ class Parts:
 
         return load_embedder(self.embedder_name)
 
+    @cached_property
+    def remembered(self) -> Remembered:
+        """The embedder with what it has encoded of statements and lessons since something was forgotten last."""
+        from byheart.models.embedder import Remembered
+
+        return Remembered(self.embedder, most=REMEMBERED)
+
     def scorer(self, name: str) -> PairScorer:
         """A cross-encoder, loaded once."""
         from byheart.models.pairs import PairScorer
@@ -152,13 +161,6 @@ class Parts:
         return [
             Lesson(engram, **payload) for v in self.lineage(version) for engram, payload in self.store.lessons(v.id)
         ]
-
-    def lesson_vectors(self, wordings: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors (n, dimension) of lessons' wordings, embedded once while the memory is open."""
-        known = self.__dict__.setdefault("_lesson_vectors", {})
-        new = [w for w in dict.fromkeys(wordings) if w not in known]
-        known.update(zip(new, self.embed(new), strict=True) if new else ())
-        return np.stack([known[w] for w in wordings])
 
     def lineage(self, version: Version) -> list[Version]:
         """A version and its ancestors, the untaught model first."""

@@ -81,10 +81,11 @@ class HashEmbedder:
 
 
 class Remembered:
-    """An embedder that encodes a text once, and the seconds that it took."""
+    """An embedder that encodes a text once, and the seconds that it took; past `most` texts it starts anew."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, most: int | None = None) -> None:
         self.embedder = embedder
+        self.most = most
         self.known: dict[str, NDArray[np.float32]] = {}
         self.seconds = 0.0
 
@@ -94,6 +95,8 @@ class Remembered:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors (n, dimension)."""
+        if self.most is not None and len(self.known) > self.most:
+            self.known.clear()
         new = [t for t in dict.fromkeys(texts) if t not in self.known]
         started = time.perf_counter()
         self.known |= dict(zip(new, self.embedder.encode(new), strict=True)) if new else {}

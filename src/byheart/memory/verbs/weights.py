@@ -169,6 +169,7 @@ def forget(
         return forgetting.forget(memory, what, method=method, k=k, seed=seed, progress=progress)
     finally:
         memory.methods.clear()
+        memory.__dict__.pop("remembered", None)
 
 
 def exam(
