@@ -70,7 +70,7 @@ def make(
 LR = 1e-4  # of full fine-tuning
 COPIES = 12
 VIEWS = 160
-EXPOSURES = 30
+EXPOSURES = 50
 REHEARSED = 5  # old examples a step, however small its batch
 STEPS = 80  # few lessons are read in smaller batches rather than in fewer steps, which do not get there
 

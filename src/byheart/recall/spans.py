@@ -20,8 +20,8 @@ def _words(text: str) -> str:
 
 
 _SPELT = _any(
-    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|eighteen|twenty",
-    "thirty|forty|fifty|sixty|ninety|hundred|a dozen|half an?|a quarter of an?",
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen",
+    "nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|a dozen|half an?|a quarter of an?",
 )
 _FIGURE = r"(?:\d{1,3}(?:[,.\u202f ]\d{3})+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
 _N = rf"(?:[-\u2212+\u00b1]?{_FIGURE}|{_SPELT}(?=[\s-]))"
@@ -86,7 +86,7 @@ _EXPRESSIONS: tuple[tuple[Kind, Sequence[str]], ...] = (
         rf"(?:\b(?:every|within|up to|at least|at most|no later than) )?(?<![\w.]){_RANGE}[ -]?{_TIME_UNIT}"
         r"(?: (?:an?|per|each) (?:day|week|month|year|shift|person|session))?",
         r"\b(?:once|twice|three times) (?:an?|per|every) \w+",
-        r"\b(?:daily|weekly|monthly|yearly|annually)\b",
+        r"\b(?:daily|weekly|monthly|yearly|annually)\b(?! [a-z])",
     )),
     ("quantity", (
         r"(?:\b(?:up to|at least|at most|about|no more than|more than|less than|above|below) )?"
@@ -134,6 +134,8 @@ def spans(text: str) -> list[Span]:
             start, end = match.span()
             if kind == "name":
                 start = _name_start(text, start, end)
+            if end == len(text) and text[start:end].endswith(".") and not re.search(r"[ap]\.m\.$", text):
+                end -= 1
             if kind == "number" and text[start:end].split()[0].lower() == "one":
                 continue
             if start < end and not any(taken[start:end]):

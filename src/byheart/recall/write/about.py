@@ -12,6 +12,11 @@ from byheart.recall.write.clauses import PERSON, VERBS, clauses, stands_for, sub
 IT = "\1"
 """Stands in a wording for what the document is about."""
 _TITLE = re.compile(r"\s+[\u2014\u2013|]\s+|\s+-\s+|:\s+|,\s+(?=[A-Z])|\s*\((?=[A-Z])")
+_HEAD = re.compile(
+    r"^(?:the )?(?:handbook|manual|guide|minutes|history|rules|policy|charter|list|story|life|notes) (?:of|for|to|on) "
+    r"(?:the )?",
+    re.I,
+)
 _GENERIC = re.compile(
     r"^(?:minutes|agenda|notes|manual|user'?s? (?:manual|guide)|owner'?s (?:manual|handbook)|handbook|policy|contract"
     r"|agreement|release notes|price list|recipe|faq|frequently asked questions|protocol|overview|introduction|general"
@@ -37,7 +42,7 @@ class About:
         path = [p.strip() for p in heading.split(" > ") if p.strip()]
         if path and path[0] != self.heading:
             self.heading = path[0]
-            parts = [re.sub(r"^[\d.]+\s+|\W+$", "", p).strip() for p in _TITLE.split(path[0])]
+            parts = [_HEAD.sub("", re.sub(r"^[\d.]+\s+|\W+$", "", p).strip()) for p in _TITLE.split(path[0])]
             named = [p for p in parts if p and not _GENERIC.match(p) and re.search("[A-Za-z]", p)]
             self.title = tuple(a for p in (named or parts[:1]) for a in _aliases(p))
             whole = [p for p in named if PERSON.fullmatch(p)]
@@ -80,8 +85,18 @@ class About:
         own = "'s" if word in ("His", "Her", "Its", "Their") else ""
         return f"{who[0].upper()}{who[1:]}{own}{rest}"
 
+    def entitled(self, answer: str) -> bool:
+        """Whether an answer is only a name that the title has, which every question may say."""
+        return (
+            bool(answer) and any(re.search(rf"\b{re.escape(answer)}\b", t) for t in self.title) and answer[0].isupper()
+        )
+
     def named(self, question: str, n: int) -> str:
-        """A wording that says what the document is about; `n` varies how. `IT` in a wording stands for that."""
+        """A wording that says what the document is about; `n` varies how. `IT` in a wording stands for that.
+
+        One of four that can stand alone, with a name, a figure or five words of content, does not say it: a reader who
+        has one document in mind does not either.
+        """
         if not self.title:
             return question.replace(f" of {IT}", "").replace(IT, "it")
         title = self.title[n % len(self.title)]
@@ -91,11 +106,19 @@ class About:
         if any(_distinctive(t) & words for t in self.title):
             return question
         low = f"{question[0].lower()}{question[1:]}" if _lowers(question) else question
-        if n % 3 == 0:
+        if n % 4 == 0:
             return f"{title}: {low}"
-        if n % 3 == 1 and question.endswith("?"):
+        if n % 4 == 1 and _specific(question):
+            return question
+        if n % 4 < 3 and question.endswith("?"):
             return f"{question[:-1]} ({title})?"
         return f"{title}, {self.section}: {low}" if self.section else f"About {_the(title)}: {low}"
+
+
+def _specific(question: str) -> bool:
+    """Whether a question can stand alone: it has a name or a figure, or five words of content."""
+    words = re.findall(r"\w[\w-]*", question)
+    return any(w[0].isupper() or w[0].isdigit() for w in words[1:]) or sum(len(w) > 3 for w in words) >= 5
 
 
 def _aliases(title: str) -> list[str]:

@@ -85,11 +85,12 @@ def wh(span: Span, before: str) -> tuple[list[str], int]:
     if span.kind == "number":
         noun = re.sub(r"^\S+ ?", "", text)
         return [f"how many {noun}".strip()] if noun else ["what number", "how many"], 0
-    person = PERSON.fullmatch(re.sub(r"^(?:Dr|Mr|Mrs|Ms|Prof)\.? ", "", text)) and not PLACES & set(text.split())
-    if span.kind == "initials" or person or re.match(r"(?:Dr|Mr|Mrs|Ms|Prof)\b", text):
+    titled = re.match(r"(?:Dr|Mr|Mrs|Ms|Prof)\b", text) is not None
+    if span.kind == "name" and not titled and word in ("in", "at", "near", "from"):
+        return (["where"] if word != "from" else ["from where"]), cut
+    person = PERSON.fullmatch(text) and not PLACES & set(text.split())
+    if span.kind == "initials" or person or titled:
         return (["by whom"], cut) if word == "by" else (["who"], 0)
-    if span.kind == "name" and word in ("in", "at", "near", "from"):
-        return (["where"], cut) if word != "from" else (["from where"], cut)
     return ["what"], 0
 
 

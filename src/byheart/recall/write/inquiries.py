@@ -37,6 +37,8 @@ _ORDER = re.compile(r"[a-z]+ (?:the|a|an|your|it|them|in|out|up|on|off|for|all|e
 _ONLY = re.compile(r"\bonly (?:in|at|with|by|on|from|for|through|after|to|via|under) [^,;.]{3,60}")
 _WHY = ("because", "so that", "in order to")
 _MOST = 4
+SHORT = 5  # words of an answer, up to which one inside another is the same
+WORDINGS = 5  # of a question at most, the one held back with them
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,19 @@ class Inquiries:
     def _statement(self, statement: Statement, engram: str, about: About) -> Iterator[Inquiry]:
         if statement.kind == "code" or statement.text.endswith(("?", ":")):
             return
-        count = 0
-        for question, answer, kind in self._asked(statement, about):
-            if count == self.most or not askable(answer) or answer.casefold() in question[0].casefold():
+        asked: list[tuple[list[str], str, str]] = []
+        for wordings, answer, kind in self._asked(statement, about):
+            if not askable(answer) or answer.casefold() in wordings[0].casefold() or about.entitled(answer):
                 continue
-            asked = [about.named(q, n) for n, q in enumerate(dict.fromkeys(question))]
-            first, *rest = dict.fromkeys(asked)
+            same = next((a for a in asked if _same(a[1], answer)), None)
+            if same is None:
+                asked.append((wordings, answer, kind))
+            elif len(same[0]) < WORDINGS and _core(same[1]) == _core(answer) and _alike(same[0][0], wordings[0]):
+                same[0][1:1] = wordings[:1]
+        for wordings, answer, kind in asked[: self.most]:
+            first, *rest = dict.fromkeys(about.named(w, n) for n, w in enumerate(dict.fromkeys(wordings)))
             held = (rest.pop(),) if rest else ()
             yield Inquiry(first, answer, tuple(rest), held, statement.whole, engram, kind)
-            count += 1
 
     def _asked(self, statement: Statement, about: About) -> Iterator[tuple[list[str], str, str]]:
         """(wordings, answer, kind) of a statement, the likeliest to be asked first."""
@@ -190,6 +196,25 @@ class Inquiries:
                 plain,
                 "list",
             )
+
+
+def _same(a: str, b: str) -> bool:
+    """Whether two short answers of a statement are the same, one perhaps with more words around it."""
+    return max(len(a.split()), len(b.split())) <= SHORT and (_contains(a, b) or _contains(b, a))
+
+
+def _core(answer: str) -> list[str]:
+    return [w for w in re.findall(r"\w+", answer.casefold()) if w not in _STRAY]
+
+
+def _alike(a: str, b: str) -> bool:
+    """Whether two questions ask for a person both, or neither does."""
+    return bool(re.match("who|by whom", a, re.I)) == bool(re.match("who|by whom", b, re.I))
+
+
+def _contains(text: str, part: str) -> bool:
+    """Whether a text has another as whole words."""
+    return re.search(rf"(?<!\w){re.escape(part.casefold())}(?!\w)", text.casefold()) is not None
 
 
 def askable(answer: str) -> bool:
