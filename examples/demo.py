@@ -55,7 +55,7 @@ def run(memory: Memory, file: Path, forget: str | None, console: Console) -> boo
 
     console.rule("2. Learn it into the weights, or roll back")
     with bars(silent=False) as progress:
-        learned = memory.learn(str(file), budget=0.02, progress=progress)
+        learned = memory.learn(str(file), budget=0.05, progress=progress)
     report = learned.report
     if not learned.committed:
         console.print(learned.reason)

@@ -11,7 +11,7 @@ from byheart.exam.match import contains, normal
 
 FOLDER = Path(__file__).parents[2] / "bench" / "documents"
 KINDS = "biography contract faq lab-protocol manual minutes policy price-list recipe release-notes".split()
-DEVELOPMENT = "manual minutes policy".split()
+DEVELOPMENT = KINDS
 DOCUMENTS = sorted(FOLDER.rglob("*.jsonl"))
 each = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(FOLDER).with_suffix("")))
 

@@ -109,7 +109,7 @@ def test_the_budget_counts_the_quiz_as_far_as_it_surely_fell(
 
     monkeypatch.setattr(general, "common", common)
     monkeypatch.setattr(general, "mean_loss", lambda _results: 1.0)
-    learned = memory.learn(facts(1), strategy="plain", budget=0.01)
+    learned = memory.learn(facts(1), strategy="plain", budget=0.01, least=0.0)
     assert learned.committed is committed
     assert learned.report["quiz_after"] == pytest.approx(kept / 300)
     assert committed or "quiz of common knowledge fall from 100%" in learned.reason

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from byheart.memory.parts import Parts
 
 CLOSE = 0.35
-RELEVANT = 0.5  # of a statement to the question, see read.evidence; chosen on bench/documents/dev
+RELEVANT = 0.55  # of a statement to the question, see read.evidence; chosen on bench/documents/dev
 TAUGHT = 0.6  # cosine of a question and a lesson's wording
 
 

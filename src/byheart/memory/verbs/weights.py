@@ -34,7 +34,7 @@ def learn(
             read=given.strategies,
         ),
     ] = "default",
-    budget: Annotated[float, "Share of the old that may be lost before everything is rolled back."] = 0.01,
+    budget: Annotated[float, "Share of the old that may be lost before everything is rolled back."] = 0.05,
     general: Annotated[
         str | Path | Sequence[str] | None, "A file of general text to keep fluent in (none is needed)."
     ] = None,

@@ -11,6 +11,7 @@ import numpy as np
 
 from byheart.core.protocols import Embedder
 from byheart.core.records import Hit
+from byheart.recall.names import names
 from byheart.recall.spans import expected, fitting
 from byheart.recall.statements import Statement, statements
 
@@ -26,6 +27,7 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _SUFFIXES = ("ings", "ing", "ers", "er", "ies", "es", "ed", "ly", "s", "e")
 
 
+TOGETHER = 40
 MEANING, WORDS, FITS, NEAR, LATER = 3.0, 1.5, 0.3, 0.3, 0.02
 """Weights of a statement's score, chosen on the documents of bench/documents/dev.
 
@@ -76,20 +78,22 @@ def content(text: str) -> set[str]:
 
 
 def evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None = None) -> list[Evidence]:
-    """The statements of the hits (`recall.statements`), the likeliest first.
+    """The statements of the hits (`recall.statements`), alone and with the next, the likeliest first.
 
     A statement scores the cosine of its embedding, headings included, with the question's; the question's words that it
-    or its headings have, each by how rare it is among these statements; a share of its better neighbour's cosine; and
+    or its headings have, each by how rare it is among these statements, those of names half, as they often name what
+    all of the document is about; a share of its better neighbour's cosine; and
     more when one of its spans is of the kind that the question asks for (`recall.spans`). Without an embedder words
     alone count, over the statement's length.
     """
-    places = [(s, n, hit) for n, hit in enumerate(hits) for s in statements(hit.text, _heading(hit))]
-    places = [p for p in places if not p[0].text.endswith("?")] or places
+    places = [(s, n, hit) for n, hit in enumerate(hits) for s in _stretches(statements(hit.text, _heading(hit)))]
     if not places:
         return []
     wanted = content(question)
     own = [content(s.whole) | content(s.topic) for s, _, _ in places]
     weight = {w: math.log(1 + len(places) / max(1, sum(w in words for words in own))) for w in wanted}
+    for w in wanted & {w for name in names(question) for w in content(name)}:
+        weight[w] /= 2
     total = math.fsum(weight[w] for w in sorted(wanted)) or 1.0
     shares = [math.fsum(weight[w] for w in sorted(wanted & words)) / total for words in own]
     fits = [_fits(question, s.whole) for s, _, _ in places]
@@ -108,6 +112,24 @@ def evidence(question: str, hits: Sequence[Hit], embedder: Embedder | None = Non
         relevance = max(shares[n], close[n] + 0.3 * shares[n])
         made.append(Evidence(statement, hit, score, relevance, fits[n]))
     return sorted(made, key=lambda e: -e.score)
+
+
+def _stretches(made: Sequence[Statement]) -> list[Statement]:
+    """The statements that are no questions, and each with the next of its section, up to `TOGETHER` words.
+
+    What answers a question often stands beside what it asks about: "Fixed a crash. Reported by Tamsel Orrin."
+    """
+    made = [s for s in made if not s.text.endswith("?")] or list(made)
+    out: list[Statement] = []
+    for s, after in zip(made, [*made[1:], None], strict=True):
+        out.append(s)
+        if after is None or after.topic != s.topic or "row" in (s.kind, after.kind) or after.kind == "field":
+            continue
+        leans_here = after.before and (after.before in s.whole or after.before == s.before)
+        text = f"{s.text} {after.text if leans_here else after.whole}"
+        if len(f"{s.before} {text}".split()) <= TOGETHER:
+            out.append(Statement(text, s.topic, s.before, s.kind))
+    return out
 
 
 def _heading(hit: Hit) -> str:
