@@ -3,11 +3,13 @@
 The documents and questions (`bench/documents`, see its README) were written before what is measured on them, and
 nothing is tuned on them; `--set dev` takes those that rules may be tuned on.
 
+    python bench/documents.py read --out bench/results/documents-read.json
     python bench/documents.py ask --out bench/results/documents-ask.json
     python bench/documents.py learn --kinds manual policy --out bench/results/documents-learn.json
     python bench/documents.py learn --arm trl --arm trl-lessons ...
 
-`ask` remembers all documents in a single memory. An answer is right where the reply contains the gold answer or an
+`read` and `ask` remember all documents in a single memory. `read` counts where the stretch of text that would be shown
+to the model holds the answer. Of `ask`, an answer is right where the reply contains the gold answer or an
 accepted form of it; a reply may be a statement of the text, so its words are counted too. Of questions that the
 document does not answer, silence is right. `learn` makes a memory for each document, teaches it at the default recipe
 and budget, and asks the readers' questions closed-book, beside the memory's own exam; the arms `trl` and `trl-lessons`
@@ -30,10 +32,12 @@ from byheart.core.records import Item
 from byheart.exam import general
 from byheart.exam.match import right
 from byheart.exam.recall import recall
+from byheart.memory.asking import find
 from byheart.memory.lessons import lessons_in
 from byheart.memory.recipe import EXPOSURES
 from byheart.models import load
 from byheart.models.lm import LanguageModel
+from byheart.recall.read.evidence import evidence
 from byheart.recall.write.chunks import Chunks
 from byheart.study.base.peer import sft
 
@@ -79,6 +83,19 @@ def ask(folder: Path, kinds: list[str], model: str, form: str) -> Row:
             print(form, kind, json.dumps(by_kind[kind]), flush=True)
     total = {k: sum(v[k] for v in by_kind.values()) for k in ("right", "not_known", "of", "silent", "unanswerable")}
     return {"share_right": total["right"] / total["of"], **total, "kinds": by_kind}
+
+
+def read(folder: Path, kinds: list[str]) -> Row:
+    """By kind, of how many questions the stretch of text that would be read holds the answer; no model answers."""
+    by_kind: Row = {}
+    with tempfile.TemporaryDirectory() as home, Memory.open(home, model="tiny", embedder="minilm") as memory:
+        for kind in kinds:
+            memory.remember(folder / f"{kind}.md")
+        for kind in kinds:
+            asked = items(questions(folder, kind))
+            best = [evidence(i.question, find(memory, i.question, 6).hits, memory.remembered)[0] for i in asked]
+            by_kind[kind] = sum(right(e.text, i) for e, i in zip(best, asked, strict=True))
+    return {"holds": sum(by_kind.values()), "of": 20 * len(kinds), "kinds": by_kind}
 
 
 def learn(folder: Path, kind: str, model: str, arm: str, seed: int) -> Row:
@@ -128,7 +145,7 @@ def _trl(lm: LanguageModel, path: Path, home: str, with_lessons: bool, seed: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["ask", "learn"], nargs="?", default="ask")
+    parser.add_argument("what", choices=["ask", "read", "learn"], nargs="?", default="ask")
     parser.add_argument("--set", choices=["held", "dev"], default="held")
     parser.add_argument("--kinds", nargs="*")
     parser.add_argument("--model", default="smollm2-135m")
@@ -142,6 +159,12 @@ def main() -> None:
     whole: Row = {"bench": "documents", "set": given.set, "model": given.model, "seed": given.seed}
     if given.out and given.out.exists():
         whole = json.loads(given.out.read_text(encoding="utf-8"))
+    if given.what == "read":
+        whole["read"] = read(folder, kinds)
+        print(json.dumps(whole["read"]), flush=True)
+        if given.out:
+            given.out.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return
     jobs = [(f, "") for f in given.form or ["text", "auto"]] if given.what == "ask" else []
     jobs = jobs or [(arm, kind) for arm in given.arm or ["default"] for kind in kinds]
     for name, kind in jobs:
