@@ -12,7 +12,7 @@ from byheart.recall.write.clauses import PERSON
 from byheart.recall.write.fronting import in_place, wh
 from byheart.recall.write.verbs import PLACES
 
-Asked = tuple[list[str], str, str]
+Candidate = tuple[list[str], str, str]
 """The wordings of a question, its answer, and its kind."""
 
 NOUNS = {
@@ -21,7 +21,7 @@ NOUNS = {
 }  # fmt: skip
 
 
-def of_row(statement: Statement) -> Iterator[Asked]:
+def of_row(statement: Statement) -> Iterator[Candidate]:
     """A row's cells, each by its column's name; of a person's row, what that person does, and who does it."""
     first, *rest = statement.cells
     if len(statement.cells) == 1:
@@ -74,22 +74,22 @@ _HOW = (
 """What a field's key is asked by, beside its name."""
 
 
-def of_field(key: str, value: str, section: str) -> Iterator[Asked]:
+def of_field(key: str, value: str, section: str) -> Iterator[Candidate]:
     """A `key: value` line: asked for by its key and, where that says how, in plain words; a long value by its spans."""
     name = _small(key)
     inner = [s for s in spans(value) if s.kind != "number" or len(value.split()) > 4]
     someone = any(s.start == 0 and _person(s) for s in inner)
     if re.search(r"\b(?:by|from|to|at|in|on|for|of)$", name):
         word = "whom" if someone else "when" if any(s.kind in ("date", "clock") for s in inner) else "what"
-        asked = [f"{key} {word}?", f'What stands after "{key}"?']
+        wordings = [f"{key} {word}?", f'What stands after "{key}"?']
     else:
         word, be = ("Who" if someone else "What"), ("are" if _plural(name) else "is")
-        asked = [f"{word} {be} the {name} of {IT}?", f"{key}: {word.lower()}?"]
-        asked += [pattern.format(of=IT) for r, pattern in _HOW if re.search(r, name)][:1]
+        wordings = [f"{word} {be} the {name} of {IT}?", f"{key}: {word.lower()}?"]
+        wordings += [pattern.format(of=IT) for r, pattern in _HOW if re.search(r, name)][:1]
         if section and section.casefold() != name:
-            asked += [f'{word} {be} the {name} under "{section}"?']
+            wordings += [f'{word} {be} the {name} under "{section}"?']
     if len(value.split()) <= 20:
-        yield asked, value, "field"
+        yield wordings, value, "field"
     if len(value.split()) > 3 or re.search("[,/;]", value):
         for span in inner:
             if span.kind in ("initials", "name") and sum(s.kind == span.kind for s in inner) > 1:

@@ -11,7 +11,7 @@ from byheart.recall.spans import Span, spans
 from byheart.recall.statements import Statement, statements
 from byheart.recall.write import questions
 from byheart.recall.write.about import About
-from byheart.recall.write.cells import NOUNS, of_field, of_row
+from byheart.recall.write.cells import NOUNS, Candidate, of_field, of_row
 from byheart.recall.write.clauses import subject, triple
 from byheart.recall.write.fronting import fronted, in_place, turned, wh
 
@@ -114,21 +114,21 @@ class Inquiries:
     def _statement(self, statement: Statement, engram: str, about: About) -> Iterator[Inquiry]:
         if statement.kind == "code" or statement.text.endswith(("?", ":")):
             return
-        asked: list[tuple[list[str], str, str]] = []
-        for wordings, answer, kind in self._asked(statement, about):
+        candidates: list[Candidate] = []
+        for wordings, answer, kind in self._candidates(statement, about):
             if not askable(answer) or answer.casefold() in wordings[0].casefold() or about.entitled(answer):
                 continue
-            same = next((a for a in asked if _same(a[1], answer)), None)
+            same = next((a for a in candidates if _same(a[1], answer)), None)
             if same is None:
-                asked.append((wordings, answer, kind))
+                candidates.append((wordings, answer, kind))
             elif len(same[0]) < WORDINGS and _core(same[1]) == _core(answer) and _alike(same[0][0], wordings[0]):
                 same[0][1:1] = wordings[:1]
-        for wordings, answer, kind in asked[: self.most]:
+        for wordings, answer, kind in candidates[: self.most]:
             first, *rest = dict.fromkeys(about.named(w, n) for n, w in enumerate(dict.fromkeys(wordings)))
             held = (rest.pop(),) if rest else ()
             yield Inquiry(first, answer, tuple(rest), held, statement.whole, engram, kind)
 
-    def _asked(self, statement: Statement, about: About) -> Iterator[tuple[list[str], str, str]]:
+    def _candidates(self, statement: Statement, about: About) -> Iterator[Candidate]:
         """(wordings, answer, kind) of a statement, the likeliest to be asked first."""
         if statement.kind == "row":
             yield from of_row(statement)
@@ -157,15 +157,15 @@ class Inquiries:
                 continue
             phrases, cut = wh(span, text[: span.start])
             start = span.start - cut
-            asked = [by_grammar[a] for a in by_grammar if span.text in a][:1]
-            asked += [w for p in phrases if (w := fronted(text, start, span.end, p))]
-            asked = list(dict.fromkeys(asked))
-            last = asked[1:2]
+            fronts = [by_grammar[a] for a in by_grammar if span.text in a][:1]
+            fronts += [w for p in phrases if (w := fronted(text, start, span.end, p))]
+            fronts = list(dict.fromkeys(fronts))
+            last = fronts[1:2]
             yield (
                 [
-                    *asked[:1],
+                    *fronts[:1],
                     lead + in_place(text, start, span.end, phrases[0]),
-                    *asked[2:],
+                    *fronts[2:],
                     f"What {NOUNS[span.kind]} is missing here: {lead}{text[: span.start]}...{text[span.end :]}",
                     *last,
                 ],
@@ -278,7 +278,7 @@ def _asks_itself(span: Span, text: str) -> bool:
     )
 
 
-def _conditions(text: str) -> Iterator[tuple[list[str], str, str]]:
+def _conditions(text: str) -> Iterator[Candidate]:
     """What happens under a condition, the condition, and the reason."""
     plain = text.rstrip(".!")
     match = _CONDITION.match(plain)
@@ -287,8 +287,8 @@ def _conditions(text: str) -> Iterator[tuple[list[str], str, str]]:
         low = when[0].lower() + when[1:]
         order = _ORDER.match(then)
         if order or not re.match(r"After|Before|Until|To|For", when):
-            asked = [f"What do I have to do {low}?" if order else f"What happens {low}?", f"{when}: what then?"]
-            yield [*asked, f"What is to be done {low}?" if order else f"What is the case {low}?"], then, "condition"
+            wordings = [f"What do I have to do {low}?" if order else f"What happens {low}?", f"{when}: what then?"]
+            yield [*wordings, f"What is to be done {low}?" if order else f"What is the case {low}?"], then, "condition"
     later = _LATER.match(plain)
     if later:
         main, word, clause = later["main"], later["word"], later["clause"].rstrip()
