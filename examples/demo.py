@@ -55,7 +55,8 @@ def run(memory: Memory, file: Path, forget: str | None, console: Console) -> boo
 
     console.rule("2. Learn it into the weights, or roll back")
     with bars(silent=False) as progress:
-        learned = memory.learn(str(file), budget=0.05, progress=progress)
+        # so small a model pays for a page with some points of the quiz; the line below says how many
+        learned = memory.learn(str(file), budget=0.1, progress=progress)
     report = learned.report
     if not learned.committed:
         console.print(learned.reason)
