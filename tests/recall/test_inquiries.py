@@ -123,3 +123,22 @@ def test_pairs_keep_their_wording(metadata: dict, held: tuple[str, ...]) -> None
     pair = Engram(id="a", text="x", question="Who signs off travel?", answer="Marta", created="now", metadata=metadata)
     (made,) = Inquiries().write([pair])
     assert (made.question, made.answer, made.held) == ("Who signs off travel?", "Marta", held)
+
+
+def test_a_text_of_another_language_is_asked_without_a_word_of_english() -> None:
+    german = (
+        "# Hafen\n\n| Kai | Tiefe |\n|---|---|\n| Nord | 9 m |\n\nDie F\u00e4hre nach Orsk f\u00e4hrt um 06:40 Uhr vom "
+        "n\u00f6rdlichen Kai ab und braucht bei ruhiger See 35 Minuten.\n"
+    )
+    made = asked(german)
+    assert {"9 m", "06:40", "35 Minuten"} & {i.answer for i in made} >= {"9 m", "06:40"}
+    wordings = " ".join(w for i in made for w in (i.question, *i.wordings, *i.held))
+    assert not set(wordings.lower().split()) & {"what", "who", "when", "how", "is", "missing", "about"}
+    assert all(i.held for i in made)
+
+
+@pytest.mark.parametrize(
+    "text", ["# \u2014\n\n- Fee: 3 \u20ac", "# \n\nx", "| a |\n|---|\n| 1 |", "```\nKey: v\n```", "- \n- a", "It."]
+)
+def test_odd_documents_are_read(text: str) -> None:
+    assert all(askable(i.answer) for i in asked(text))

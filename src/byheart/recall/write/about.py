@@ -12,6 +12,12 @@ from byheart.recall.write.clauses import PERSON, VERBS, clauses, stands_for, sub
 IT = "\1"
 """Stands in a wording for what the document is about."""
 _TITLE = re.compile(r"\s+[\u2014\u2013|]\s+|\s+-\s+|:\s+|,\s+(?=[A-Z])|\s*\((?=[A-Z])")
+_ENGLISH = frozenset(
+    (
+        "the of and to a is are was were be by for with from at on not you it that this or has have can may must will "
+        "if when"
+    ).split()
+)
 _HEAD = re.compile(
     r"^(?:the )?(?:handbook|manual|guide|minutes|history|rules|policy|charter|list|story|life|notes) (?:of|for|to|on) "
     r"(?:the )?",
@@ -35,16 +41,18 @@ class About:
     person: str = ""
     last: str = ""
     passage: str = ""
+    english: bool = True
 
     def enter(self, heading: str, text: str) -> None:
         """Go on to the passage with this text under these headings, "A > B"."""
         self.passage = text
+        self.english = english(text)
         path = [p.strip() for p in heading.split(" > ") if p.strip()]
         if path and path[0] != self.heading:
             self.heading = path[0]
             parts = [_HEAD.sub("", re.sub(r"^[\d.]+\s+|\W+$", "", p).strip()) for p in _TITLE.split(path[0])]
             named = [p for p in parts if p and not _GENERIC.match(p) and re.search("[A-Za-z]", p)]
-            self.title = tuple(a for p in (named or parts[:1]) for a in _aliases(p))
+            self.title = tuple(a for p in (named or parts[:1]) if p for a in _aliases(p))
             whole = [p for p in named if PERSON.fullmatch(p)]
             self.person = whole[0] if whole else ""
         if not path:
@@ -112,7 +120,23 @@ class About:
             return question
         if n % 4 < 3 and question.endswith("?"):
             return f"{question[:-1]} ({title})?"
-        return f"{title}, {self.section}: {low}" if self.section else f"About {_the(title)}: {low}"
+        if self.section or not self.english:
+            return f"{title}, {self.section or self.title[0]}: {low}"
+        return f"About {_the(title)}: {low}"
+
+
+def english(text: str) -> bool:
+    """Whether a text is English: Latin letters and, of twelve words or more, one in twelve that English is made of.
+
+    >>> english("Rinse it."), english("\u0421\u0431\u043e\u0440 40.")
+    (True, False)
+    >>> english("Die Stadt nach der Flut liegt um acht Uhr vom Kai am Ende des Hafens ab.")
+    False
+    """
+    words = re.findall(r"[^\W\d_]+", text.casefold())
+    latin = sum(w[0] < "\u0250" for w in words)
+    common = sum(w in _ENGLISH for w in words)
+    return latin * 2 >= len(words) and (len(words) < 12 or common * 12 >= len(words))
 
 
 def _specific(question: str) -> bool:

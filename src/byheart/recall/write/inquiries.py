@@ -76,6 +76,9 @@ class Inquiries:
     statement's start stand for the last subject, or for the person whom the document is about, where its passage names
     them: whoever forgets a passage forgets all that its questions say.
 
+    Of a text in another language the cells and fields are asked by their names, and of sentences the spans are left
+    out.
+
     The last wording is held back for exams, where there are at least two. An answer of a unit sign, a dash or a stray
     word gives no question; a question that has two answers in the document gives none.
 
@@ -130,6 +133,9 @@ class Inquiries:
 
     def _candidates(self, statement: Statement, about: About) -> Iterator[Candidate]:
         """(wordings, answer, kind) of a statement, the likeliest to be asked first."""
+        if not about.english:
+            yield from _gaps(statement)
+            return
         if statement.kind == "row":
             yield from of_row(statement)
             return
@@ -215,6 +221,19 @@ def _alike(a: str, b: str) -> bool:
 def _contains(text: str, part: str) -> bool:
     """Whether a text has another as whole words."""
     return re.search(rf"(?<!\w){re.escape(part.casefold())}(?!\w)", text.casefold()) is not None
+
+
+def _gaps(statement: Statement) -> Iterator[Candidate]:
+    """The cells of a row or field by their names, and sentences without their spans: no word of English is added."""
+    if statement.cells:
+        row = statement.cells[0][1] if statement.kind == "row" else ""
+        for name, value in statement.cells[1 if row else 0 :]:
+            key = ", ".join(part for part in (row, name) if part)
+            yield [f"{key}?", f"{key}: ..."], value.rstrip(".;"), "gap"
+        return
+    for span in spans(statement.text):
+        before, after = statement.text[: span.start], statement.text[span.end :]
+        yield [f"{before}...{after}", f"{before}___{after}", f"{before}?{after}"], span.text, "gap"
 
 
 def askable(answer: str) -> bool:
