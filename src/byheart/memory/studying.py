@@ -70,15 +70,13 @@ def _cost(lm: LanguageModel, lessons: Sequence[Lesson], strategy: Any, seed: int
     batch, steps = recipe.settings.batch_size, recipe.settings.steps or 1
     rows = examples(lm, lessons[:batch], copies=max(1, -(-batch // max(1, len(lessons)))), seed=seed)[:batch]
     parameters = list(lm.model.parameters())
-    wanted = [p.requires_grad for p in parameters]
     started = time.perf_counter()
     try:
         read = lm.reader(_padded(rows, lm))
         read.losses().mean().backward()
     finally:
-        for p, needs in zip(parameters, wanted, strict=True):
+        for p in parameters:
             p.grad = None
-            p.requires_grad_(needs)
     step = 2.0 * (time.perf_counter() - started)
     tokens = 3 * sum(len(r["input_ids"]) for r in rows)
     config: Any = lm.model.config

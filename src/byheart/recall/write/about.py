@@ -165,10 +165,10 @@ def _distinctive(title: str) -> set[str]:
     return named
 
 
-def _the(title: str, start: bool = False) -> str:
+def _the(title: str) -> str:
     """A title inside a sentence: with an article where it ends with a common noun."""
     article = "" if not title.split()[-1].islower() or title.lower().startswith(("the ", "a ")) else "the "
-    return title if start else f"{article}{title}"
+    return f"{article}{title}"
 
 
 def _lowers(question: str) -> bool:

@@ -273,17 +273,8 @@ def _given(engram: Engram) -> Inquiry:
 
 def _answer(span: Span, text: str) -> str:
     """The span with the word before it that its meaning hangs on."""
-    lead = re.search(
-        r"\b(before|until|after|by|above|below|over|under|within|every|at least|at most|up to|from) $",
-        text[: span.start],
-    )
-    return (
-        f"{lead[1]} {span.text}"
-        if lead
-        and span.kind in ("date", "clock", "duration")
-        and lead[1] in ("before", "until", "after", "every", "within")
-        else span.text
-    )
+    lead = re.search(r"\b(before|until|after|within|every) $", text[: span.start])
+    return f"{lead[1]} {span.text}" if lead and span.kind in ("date", "clock", "duration") else span.text
 
 
 def _asks_itself(span: Span, text: str) -> bool:
