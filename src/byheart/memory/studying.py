@@ -66,13 +66,15 @@ def _cost(lm: LanguageModel, lessons: Sequence[Lesson], strategy: Any, seed: int
 
     A batch is counted thrice: once for the new, and as much again for rehearsal and for its teacher.
     """
+    from byheart.train.stream import collate
+
     recipe = recipes.make(strategy, lm, lessons, seed=seed)
     batch, steps = recipe.settings.batch_size, recipe.settings.steps or 1
     rows = examples(lm, lessons[:batch], copies=max(1, -(-batch // max(1, len(lessons)))), seed=seed)[:batch]
     parameters = list(lm.model.parameters())
     started = time.perf_counter()
     try:
-        read = lm.reader(_padded(rows, lm))
+        read = lm.reader(collate(rows, lm.device))
         read.losses().mean().backward()
     finally:
         for p in parameters:
@@ -86,17 +88,3 @@ def _cost(lm: LanguageModel, lessons: Sequence[Lesson], strategy: Any, seed: int
     kept = tokens * (PER_TOKEN * width * layers * each + 3 * 4 * config.vocab_size)
     size = 4 * weights + ADAM * sum(p.numel() for p in parameters) + kept
     return steps * step * (1 + ANSWERS), int(size)
-
-
-def _padded(rows: Sequence[dict[str, Any]], lm: LanguageModel) -> dict[str, Any]:
-    import torch
-
-    from byheart.core.strategy import IGNORE
-
-    width = max(len(r["input_ids"]) for r in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    labels, mask = torch.full_like(ids, IGNORE), torch.zeros_like(ids)
-    for n, r in enumerate(rows):
-        size = len(r["input_ids"])
-        ids[n, :size], labels[n, :size], mask[n, :size] = torch.tensor(r["input_ids"]), torch.tensor(r["labels"]), 1
-    return {k: v.to(lm.device) for k, v in {"input_ids": ids, "labels": labels, "attention_mask": mask}.items()}
